@@ -1,0 +1,1 @@
+"""Simulation of the demo telemetry: drive cycles, vehicle, charging, battery pack, sensors and trips."""

@@ -1,0 +1,113 @@
+"""``ev-qa-runtime`` and ``python -m ev_qa_runtime``: score telemetry from a shell, with the runtime alone."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from ev_qa_runtime import __version__, commands
+from ev_qa_runtime.exit_codes import USER_ERRORS, exit_code, one_line
+from ev_qa_runtime.row_range import parse_rows
+
+EXIT_CODES = """exit codes:
+  0  done
+  2  the command line is wrong
+  3  the model is missing, damaged or cannot be used here
+  4  the telemetry does not fit the model
+  5  a file cannot be read or written
+  130  interrupted
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the result is the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        result = options.run(options)
+        print(json.dumps(result, indent=2) if options.json else _table(result))
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader of our output has gone, as with `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except USER_ERRORS as error:
+        print(f"ev-qa-runtime: error: {one_line(error)}", file=sys.stderr)
+        return exit_code(error)
+    return 0
+
+
+def _rows(text: str) -> slice:
+    try:
+        return parse_rows(text)
+    except ValueError as error:  # argparse shows the text of this error type only
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="ev-qa-runtime",
+        description="Score EV-battery telemetry with a saved model. Needs numpy and onnxruntime only.",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    score = _command(subparsers, "score", "score a CSV file and say what was found")
+    score.add_argument(
+        "telemetry", metavar="TELEMETRY.csv", help="a .csv or .csv.gz with a header line, or - for stdin"
+    )
+    score.add_argument("-o", "--output", metavar="OUT.csv", help="write the rows with score, label, severity, reasons")
+    score.add_argument(
+        "--rows", type=_rows, default=slice(None), metavar="START:STOP", help="data rows to score, from 0"
+    )
+    score.set_defaults(run=lambda given: commands.score(given.model, given.telemetry, given.output, given.rows))
+
+    info = _command(subparsers, "info", "show what a model is and what it was trained on")
+    info.set_defaults(run=lambda given: commands.info(given.model))
+
+    verify = _command(subparsers, "verify", "check the digests of every file and score the golden rows")
+    verify.set_defaults(run=lambda given: commands.verify(given.model))
+
+    bench = _command(subparsers, "bench", "time loading and scoring on this machine")
+    bench.add_argument("--seconds", type=float, default=3.0, help="how long to measure (default: 3)")
+    bench.set_defaults(run=lambda given: commands.bench(given.model, given.seconds))
+    return parser
+
+
+def _command(subparsers: Any, name: str, what: str) -> argparse.ArgumentParser:
+    command: argparse.ArgumentParser = subparsers.add_parser(
+        name,
+        help=what,
+        description=what[0].upper() + what[1:] + ".",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.add_argument("model", metavar="NAME", help="path of the model, such as models/baseline_v2.0")
+    command.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    return command
+
+
+def _table(result: dict[str, Any], indent: str = "") -> str:
+    width = max(map(len, result), default=0)
+    lines = []
+    for name, value in result.items():
+        if isinstance(value, dict) and value:
+            lines += [f"{indent}{name}", _table(value, indent + "  ")]
+        else:
+            lines.append(f"{indent}{name:<{width}}  {_cell(value)}")
+    return "\n".join(lines)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, list) and all(isinstance(item, dict) for item in value):
+        return ", ".join(" ".join(str(part) for part in item.values() if part is not None) for item in value)
+    return "-" if value in (None, {}, []) else str(value)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,139 @@
+"""What the commands do: ``score``, ``info``, ``verify``, ``bench``. Each returns what it prints as a dictionary."""
+
+from __future__ import annotations
+
+import csv
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ev_qa_runtime.artifact import ArtifactPaths, read_artifact
+from ev_qa_runtime.csv_telemetry import Chunk, CsvTelemetry
+from ev_qa_runtime.detector import Detector, load_model
+from ev_qa_runtime.features import Telemetry
+from ev_qa_runtime.progress import Progress
+from ev_qa_runtime.verdict import Verdicts
+
+RESULT_COLUMNS = ("score", "label", "severity", "reasons")
+
+
+def score(model: str, telemetry: str, output: str | None, rows: slice) -> dict[str, Any]:
+    """Score a CSV file; with ``output`` also write its rows with :data:`RESULT_COLUMNS` appended."""
+    detector = load_model(model)
+    seconds = 0.0
+    judged: list[Verdicts] = []
+    with (
+        CsvTelemetry(telemetry, detector.contract.features, rows) as source,
+        Progress("scoring", source.size) as progress,
+        _rows_written_to(output, source.header) as write,
+    ):
+        for chunk in source:
+            started = time.perf_counter()
+            verdicts = detector.verdicts(chunk.telemetry)
+            seconds += time.perf_counter() - started
+            write(chunk, verdicts)
+            judged.append(verdicts)
+            progress.update(chunk.bytes_read)
+    result = _joined(judged, detector).summary() | detector.contract.training.summary()
+    return result | _model(detector) | {"microseconds_per_row": 1e6 * seconds / max(result["total_samples"], 1)}
+
+
+def info(model: str) -> dict[str, Any]:
+    """Everything a model says of itself."""
+    return load_model(model).info
+
+
+def verify(model: str) -> dict[str, Any]:
+    """Check every file of a model that is there, and its golden rows."""
+    paths = ArtifactPaths.of(model)
+    detector = load_model(model)
+    files = {}
+    for suffix, digest in sorted(detector.contract.files.items()):
+        present = paths.file(suffix).exists()
+        if present:
+            read_artifact(model, wanted=(suffix,))
+        files[suffix] = {"sha256": digest.sha256, "bytes": digest.bytes, "state": "verified" if present else "absent"}
+    return _model(detector) | {"files": files, "golden_rows": len(detector.contract.golden.readings), "verified": True}
+
+
+def bench(model: str, seconds: float) -> dict[str, Any]:
+    """Time loading, one reading and a batch on this machine; medians, on the model's golden rows."""
+    load_ms = [1e3 * _timed(lambda: load_model(model)) for _ in range(5)]
+    detector = load_model(model)
+    rows = np.array([row for row in detector.contract.golden.readings if not np.isnan(row).any()])
+    readings = [dict(zip(detector.contract.feature_names, row, strict=True)) for row in rows.tolist()]
+    batch = np.ascontiguousarray(np.resize(rows, (10_000, rows.shape[1])))
+    one, many = [], []
+    until = time.perf_counter() + seconds
+    with Progress("timing", 1000) as progress:
+        while time.perf_counter() < until or not many:
+            one.append(_timed(lambda: [detector.score(**reading) for reading in readings]) / len(readings))
+            many.append(_timed(lambda: detector.verdicts(batch)) / len(batch))
+            progress.update(round(1000 - 1000 * (until - time.perf_counter()) / seconds))
+    return _model(detector) | {
+        "load_milliseconds": statistics.median(load_ms),
+        "one_reading_microseconds": 1e6 * statistics.median(one),
+        "batch_microseconds_per_row": 1e6 * statistics.median(many),
+        "repetitions": len(one),
+    }
+
+
+def _timed(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def _model(detector: Detector) -> dict[str, Any]:
+    contract = detector.contract
+    return {"model": contract.name, "version": str(contract.version), "sha256": contract.files["onnx"].sha256}
+
+
+def _joined(judged: list[Verdicts], detector: Detector) -> Verdicts:
+    if not judged:
+        return detector.verdicts(np.empty((0, len(detector.contract.features))))
+    parts = [part.telemetry for part in judged]
+    telemetry = Telemetry(
+        parts[0].names,
+        np.concatenate([part.values for part in parts]),
+        np.concatenate([part.valid for part in parts]),
+    )
+    return Verdicts(
+        telemetry,
+        np.concatenate([part.score_samples for part in judged]),
+        np.concatenate([part.label for part in judged]),
+        np.concatenate([part.severity for part in judged]),
+    )
+
+
+@contextmanager
+def _rows_written_to(output: str | None, header: list[str]) -> Iterator[Callable[[Chunk, Verdicts], None]]:
+    """Give a function that appends a chunk's rows; the file appears under its name when all are there."""
+    if output is None:
+        yield lambda _chunk, _verdicts: None
+        return
+    target = Path(output)
+    part = target.with_name(f".{target.name}.part")
+    try:
+        with part.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow([*header, *RESULT_COLUMNS])
+
+            def write(chunk: Chunk, verdicts: Verdicts) -> None:
+                writer.writerows([*cells, *_cells(v)] for cells, v in zip(chunk.cells, verdicts, strict=True))
+
+            yield write
+        part.replace(target)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def _cells(verdict: Any) -> tuple[object, ...]:
+    shown = verdict.score if verdict.valid else ""
+    return shown, verdict.label, verdict.severity, "; ".join(verdict.reasons)

@@ -1,0 +1,217 @@
+"""What a model promises: frozen dataclasses of the sidecar. Standard library only.
+
+Invariants, checked on construction:
+
+* features have distinct, non-empty names, and no alias names two of them;
+* thresholds and path-length cuts are numbers, ``critical <= warning``;
+* golden rows have one expected path length, label and severity each, and one reading per feature.
+
+The JSON form lives in :mod:`ev_qa_runtime.sidecar`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+from ev_qa_runtime.errors import ArtifactError
+from ev_qa_runtime.model_version import ModelVersion
+
+SCHEMA_VERSION = 1
+"""The newest sidecar layout this package reads; ``docs/stability.md`` has the procedure to bump it."""
+
+CurrentSign = Literal["discharge_positive", "charge_positive", "unspecified"]
+Profile = Literal["exact", "compat"]
+CURRENT_SIGNS: tuple[CurrentSign, ...] = get_args(CurrentSign)
+PROFILES: tuple[Profile, ...] = get_args(Profile)
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureStatistics:
+    """Of the rows a feature was trained on, in the feature's unit."""
+
+    mean: float
+    std: float
+    minimum: float
+    maximum: float
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureSpec:
+    """One input of the model: its name, unit and the other names it answers to.
+
+    ``plausible_range`` is (lowest, highest) in ``unit``, or None where unknown; it documents, it rejects nothing.
+    """
+
+    name: str
+    unit: str | None = None
+    aliases: tuple[str, ...] = ()
+    plausible_range: tuple[float, float] | None = None
+    training: FeatureStatistics | None = None
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            raise ArtifactError("a feature has an empty name")
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """Severity thresholds on ``score_samples`` (lower is more anomalous); comparisons are strict."""
+
+    critical: float = -0.8
+    warning: float = -0.5
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.critical) and math.isfinite(self.warning)):
+            raise ArtifactError(f"thresholds must be finite, not critical={self.critical}, warning={self.warning}")
+        if self.critical > self.warning:
+            raise ArtifactError(
+                f"critical_threshold {self.critical} lies above warning_threshold {self.warning}: lower is more severe"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class ScoringRule:
+    """How a summed path length becomes a score: ``score_samples = -2 ** -(path_length / denominator)``.
+
+    Liu, Ting, Zhou, "Isolation Forest", ICDM 2008, equation 2, with scikit-learn's sign. A sum of path lengths has
+    the same bits on every machine; the power does not (maths libraries differ in the last bit). So labels and
+    severities are decided on the sum: below ``*_cut`` means that the score was below the threshold where the model
+    was trained. ``denominator`` 0 (trees of one sample) scores every row −0.5, as scikit-learn does.
+    """
+
+    offset: float
+    denominator: float
+    offset_cut: float
+    warning_cut: float
+    critical_cut: float
+
+    def __post_init__(self) -> None:
+        values = (self.offset, self.denominator, self.offset_cut, self.warning_cut, self.critical_cut)
+        if any(math.isnan(value) for value in values) or self.denominator < 0:
+            raise ArtifactError("the scoring rule holds NaN or a negative denominator")
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingRecord:
+    """What the model was fitted on. ``sha256`` is over the fitted rows, float64 little-endian in feature order."""
+
+    rows: int
+    invalid_rows: int
+    sha256: str
+    time_span: tuple[str, str] | None = None
+    source: str | None = None
+
+    def summary(self) -> dict[str, int]:
+        """Its part of the guide's result dictionary."""
+        return {"training_samples": self.rows, "excluded_from_training": self.invalid_rows}
+
+
+@dataclass(frozen=True, slots=True)
+class FileDigest:
+    """Size in bytes and SHA-256 (lower-case hex) of one file of the artifact."""
+
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class ParityRecord:
+    """How far the ONNX model was from the scikit-learn Pipeline when it was saved; 0 everywhere is the norm.
+
+    ``max_ulp`` is the largest difference of ``score_samples`` in units in the last place over ``rows`` rows.
+    """
+
+    rows: int
+    max_ulp: int
+    labels_differing: int
+    severities_differing: int
+
+
+@dataclass(frozen=True, slots=True)
+class GoldenRows:
+    """Rows with the results they must give; every load scores them. A reading of NaN stands for a missing one."""
+
+    readings: tuple[tuple[float, ...], ...]
+    path_length: tuple[float, ...]
+    score_samples: tuple[float, ...]
+    label: tuple[int, ...]
+    severity: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        lengths = {len(self.readings), len(self.path_length), len(self.score_samples), len(self.label)}
+        if len(lengths | {len(self.severity)}) != 1 or not self.readings:
+            raise ArtifactError("golden rows and their expected results differ in number, or there are none")
+
+
+@dataclass(frozen=True, slots=True)
+class OnnxRequirements:
+    """What the ``.onnx`` file needs: opset per domain ('' is ai.onnx) and the oldest onnxruntime that scores it."""
+
+    profile: Profile
+    opsets: dict[str, int]
+    minimum_onnxruntime: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelContract:
+    """Everything the sidecar says about a model.
+
+    ``parameters`` are the forest's hyper-parameters, ``environment`` the library versions and platform it was
+    trained under, ``metadata`` the user's own and never interpreted, ``unknown`` what a later minor writer added.
+    ``files`` is keyed by suffix without dot: ``onnx``, ``joblib``.
+    """
+
+    name: str
+    version: ModelVersion
+    created: str
+    features: tuple[FeatureSpec, ...]
+    current_sign: CurrentSign
+    thresholds: Thresholds
+    scoring: ScoringRule
+    parameters: dict[str, Any]
+    training: TrainingRecord
+    environment: dict[str, str]
+    onnx: OnnxRequirements
+    parity: ParityRecord
+    golden: GoldenRows
+    files: dict[str, FileDigest]
+    metadata: dict[str, Any] = field(default_factory=dict)
+    algorithm: str = "IsolationForest"
+    schema_version: int = SCHEMA_VERSION
+    unknown: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        names = self.feature_names
+        if not names or len(set(names)) != len(names):
+            raise ArtifactError(f"feature names must be distinct and at least one, not {list(names)}")
+        if any(len(row) != len(names) for row in self.golden.readings):
+            raise ArtifactError(f"a golden row does not have one reading for each of {list(names)}")
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """Names of the inputs, in the model's order."""
+        return tuple(feature.name for feature in self.features)
+
+    def info(self) -> dict[str, Any]:
+        """The model in plain types, as ``get_model_info()`` and the commands show it; a fresh dictionary."""
+        return {
+            "contamination": self.parameters.get("contamination"),
+            "n_estimators": self.parameters.get("n_estimators"),
+            "critical_threshold": self.thresholds.critical,
+            "warning_threshold": self.thresholds.warning,
+            "is_fitted": True,
+            "name": self.name,
+            "version": str(self.version),
+            "created": self.created,
+            "algorithm": self.algorithm,
+            "rows_trained_on": self.training.rows or None,  # a migrated model does not know
+            "features": [{"name": feature.name, "unit": feature.unit} for feature in self.features],
+            "current_sign": self.current_sign,
+            "offset": self.scoring.offset,
+            "profile": self.onnx.profile,
+            "parity_max_ulp": self.parity.max_ulp,
+            "library_versions": dict(self.environment),
+            "metadata": dict(self.metadata),
+        }

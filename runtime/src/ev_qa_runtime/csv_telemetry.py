@@ -1,0 +1,116 @@
+"""CSV telemetry in chunks, with the standard library: ``.csv``, ``.csv.gz``, or ``-`` for standard input."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from ev_qa_runtime.contract import FeatureSpec
+from ev_qa_runtime.errors import TelemetryError
+from ev_qa_runtime.features import Telemetry, match_names, valid_rows
+
+CHUNK_ROWS = 8192
+MISSING_TEXTS = frozenset({"", "na", "n/a", "nan", "null", "none", "-"})
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Some consecutive data rows: the cells as text, what the model takes, and the bytes read of the file so far."""
+
+    cells: list[list[str]]
+    telemetry: Telemetry
+    bytes_read: int
+
+
+class CsvTelemetry:
+    """A CSV file with a header line, read once, in chunks.
+
+    ``rows`` picks data rows as a Python slice with step 1 would. Use as a context manager; iterate once.
+    """
+
+    def __init__(self, path: str, features: Sequence[FeatureSpec], rows: slice = slice(None)) -> None:
+        self.path = path
+        self._features = features
+        self._rows = range(rows.start or 0, sys.maxsize if rows.stop is None else rows.stop)
+        self._raw: IO[bytes] = sys.stdin.buffer if path == "-" else Path(path).open("rb")  # noqa: SIM115 - closed by __exit__
+        unpacked = gzip.GzipFile(fileobj=self._raw) if path.endswith(".gz") else self._raw
+        self._text = io.TextIOWrapper(unpacked, encoding="utf-8-sig", newline="")  # type: ignore[arg-type]  # GzipFile reads like a buffer
+        self._reader = csv.reader(self._text)
+        self.size = 0 if path == "-" else Path(path).stat().st_size
+        self.header: list[str] = []
+
+    def __enter__(self) -> CsvTelemetry:
+        try:
+            self.header = next(self._lines(), [])
+            self._columns = self._match()
+        except BaseException:
+            self._raw.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._raw.close()
+
+    def __iter__(self) -> Iterator[Chunk]:
+        cells: list[list[str]] = []
+        for number, row in enumerate(line for line in self._lines() if line):
+            if number >= self._rows.stop:
+                break
+            if number < self._rows.start:
+                continue
+            if len(row) != len(self.header):
+                raise TelemetryError(
+                    f"{self.path}: line {self._reader.line_num} has {len(row)} cells, the header has {len(self.header)}"
+                )
+            cells.append(row)
+            if len(cells) == CHUNK_ROWS:
+                yield self._chunk(cells)
+                cells = []
+        if cells:
+            yield self._chunk(cells)
+
+    def _lines(self) -> Iterator[list[str]]:
+        try:
+            yield from self._reader
+        except (csv.Error, UnicodeDecodeError, EOFError, gzip.BadGzipFile) as error:
+            raise TelemetryError(
+                f"{self.path}: line {self._reader.line_num + 1}: not readable as CSV: {error}"
+            ) from None
+
+    def _match(self) -> list[int]:
+        if not self.header:
+            raise TelemetryError(f"{self.path}: the file is empty; expected a header line with column names")
+        try:
+            columns = match_names(self.header, self._features)
+        except TelemetryError as error:
+            raise TelemetryError(f"{self.path}: {error}") from None
+        return [self.header.index(columns[feature.name]) for feature in self._features]
+
+    def _chunk(self, cells: list[list[str]]) -> Chunk:
+        values = np.empty((len(cells), len(self._columns)))
+        for position, column in enumerate(self._columns):
+            texts = [row[column] for row in cells]
+            try:
+                values[:, position] = [float(text) for text in texts]  # the common case: every cell is a number
+            except ValueError:
+                values[:, position] = [self._number(text, column) for text in texts]
+        names = tuple(feature.name for feature in self._features)
+        position_in_file = 0 if self.path == "-" else self._raw.tell()
+        return Chunk(cells, Telemetry(names, values, valid_rows(values)), position_in_file)
+
+    def _number(self, text: str, column: int) -> float:
+        if text.strip().casefold() in MISSING_TEXTS:
+            return float("nan")
+        try:
+            return float(text)
+        except ValueError:
+            name = self.header[column]
+            raise TelemetryError(f"{self.path}: column {name!r} is not numeric: it holds {text!r:.40}") from None

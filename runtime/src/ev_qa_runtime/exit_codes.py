@@ -1,0 +1,37 @@
+"""How commands end: one exit code and one line for every error a user can cause."""
+
+from __future__ import annotations
+
+from ev_qa_runtime.errors import ArtifactError, ConfigurationError, ModelNotFoundError, TelemetryError
+
+DIFFERS = 1
+USAGE = 2
+MODEL = 3
+INPUT = 4
+FILES = 5
+INTERRUPTED = 130
+
+USER_ERRORS = (OSError, ValueError, KeyboardInterrupt)
+"""What a command reports in one line; anything else is a defect and keeps its traceback."""
+
+
+def exit_code(error: BaseException) -> int:
+    """The exit code for one of :data:`USER_ERRORS`."""
+    kinds: tuple[tuple[type[BaseException], int], ...] = (
+        (ArtifactError, MODEL),
+        (ModelNotFoundError, MODEL),
+        (TelemetryError, INPUT),
+        (ConfigurationError, INPUT),
+        (OSError, FILES),
+        (KeyboardInterrupt, INTERRUPTED),
+    )
+    return next((code for kind, code in kinds if isinstance(error, kind)), USAGE)
+
+
+def one_line(error: BaseException) -> str:
+    """What to tell the user: for errors of the operating system, the path first."""
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    return " ".join(str(error).split())

@@ -1,0 +1,264 @@
+"""The JSON sidecar: bytes ↔ :class:`~ev_qa_runtime.contract.ModelContract`. Standard library only.
+
+Invariants:
+
+* a sidecar is one JSON object, UTF-8, without duplicate keys, NaN or Infinity;
+* its last member is ``sidecar_sha256``: the SHA-256 of the file's own bytes with that value set to 64 zeros, so
+  any changed byte is noticed without any rule about white space or number formatting;
+* unknown members are kept and written back; a newer ``schema_version`` is refused;
+* numbers come back as the same doubles (shortest round-trip form).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from typing import Any
+
+from ev_qa_runtime.contract import (
+    CURRENT_SIGNS,
+    PROFILES,
+    SCHEMA_VERSION,
+    FeatureSpec,
+    FeatureStatistics,
+    FileDigest,
+    GoldenRows,
+    ModelContract,
+    OnnxRequirements,
+    ParityRecord,
+    ScoringRule,
+    Thresholds,
+    TrainingRecord,
+)
+from ev_qa_runtime.errors import ArtifactError, IncompatibleModelError, IntegrityError
+from ev_qa_runtime.model_version import ModelVersion
+from ev_qa_runtime.strict_json import Members, number_at, parse_object
+
+DIGEST_KEY = "sidecar_sha256"
+_NO_DIGEST = "0" * 64
+_DIGEST_AT_END = re.compile(rb'"sidecar_sha256": "([0-9a-f]{64})"\n\}\n\Z')
+
+
+def encode(contract: ModelContract) -> bytes:
+    """The sidecar file's bytes for ``contract``; the same contract gives the same bytes."""
+    document = _merge(_document(contract), contract.unknown)
+    document.pop(DIGEST_KEY, None)
+    document[DIGEST_KEY] = _NO_DIGEST
+    blank = (json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False) + "\n").encode()
+    return blank.replace(_tail(_NO_DIGEST), _tail(hashlib.sha256(blank).hexdigest()))
+
+
+def decode(data: bytes) -> ModelContract:
+    """Read a sidecar file's bytes.
+
+    Raises ``IncompatibleModelError`` for a newer schema, ``IntegrityError`` where the bytes are not the ones that
+    were written, and ``ArtifactError`` naming the member for anything malformed.
+    """
+    document = parse_object(data)
+    version = Members(document).integer("schema_version", lowest=1)
+    if version > SCHEMA_VERSION:
+        raise IncompatibleModelError(
+            f"the sidecar has schema_version {version}, this runtime reads up to {SCHEMA_VERSION}: update ev-qa-runtime"
+        )
+    _check_digest(data)
+    contract = _contract(Members(document))
+    unknown = _leftover(document, _document(contract)) or {}
+    unknown.pop(DIGEST_KEY, None)
+    object.__setattr__(contract, "unknown", unknown)  # the one field that needs the parsed contract first
+    return contract
+
+
+def _tail(digest: str) -> bytes:
+    return f'"{DIGEST_KEY}": "{digest}"\n}}\n'.encode()
+
+
+def _check_digest(data: bytes) -> None:
+    found = _DIGEST_AT_END.search(data)
+    if found is None:
+        raise IntegrityError(f"the sidecar does not end in its {DIGEST_KEY}: it was truncated or edited")
+    blank = data[: found.start()] + _tail(_NO_DIGEST)
+    if hashlib.sha256(blank).hexdigest().encode() != found.group(1):
+        raise IntegrityError("the sidecar's bytes do not match its own digest: it was edited or damaged")
+
+
+def _contract(top: Members) -> ModelContract:
+    files = top.section("files")
+    return ModelContract(
+        schema_version=top.integer("schema_version"),
+        name=top.text("name"),
+        version=_version(top.text("version")),
+        created=top.text("created"),
+        algorithm=top.text("algorithm"),
+        features=tuple(_feature(section) for section in top.sections("features")),
+        current_sign=top.choice("current_sign", CURRENT_SIGNS),
+        thresholds=_thresholds(top.section("thresholds")),
+        scoring=_scoring(top.section("scoring")),
+        parameters=top.mapping("parameters"),
+        training=_training(top.section("training")),
+        environment=_environment(top.section("environment")),
+        onnx=_onnx(top.section("onnx")),
+        parity=_parity(top.section("parity")),
+        golden=_golden(top.section("golden")),
+        files={suffix: _file(files.section(suffix)) for suffix in top.mapping("files")},
+        metadata=top.mapping("metadata"),
+    )
+
+
+def _version(text: str) -> ModelVersion:
+    try:
+        return ModelVersion.parse(text)
+    except ValueError as error:
+        raise ArtifactError(f"sidecar: version: {error}") from None
+
+
+def _feature(section: Members) -> FeatureSpec:
+    bounds = section.pair("plausible_range")
+    training = section.section("training") if section.any("training") is not None else None
+    aliases = section.items("aliases")
+    if not all(isinstance(alias, str) for alias in aliases):
+        raise ArtifactError("sidecar: features: aliases must be texts")
+    return FeatureSpec(
+        name=section.text("name"),
+        unit=section.optional_text("unit"),
+        aliases=tuple(aliases),
+        plausible_range=bounds and (number_at(bounds[0], "plausible_range"), number_at(bounds[1], "plausible_range")),
+        training=training and FeatureStatistics(*(training.number(key) for key in ("mean", "std", "min", "max"))),
+    )
+
+
+def _thresholds(section: Members) -> Thresholds:
+    return Thresholds(critical=section.number("critical"), warning=section.number("warning"))
+
+
+def _scoring(section: Members) -> ScoringRule:
+    names = ("offset", "denominator", "offset_cut", "warning_cut", "critical_cut")
+    return ScoringRule(**{name: section.number(name) for name in names})
+
+
+def _training(section: Members) -> TrainingRecord:
+    span = section.pair("time_span")
+    return TrainingRecord(
+        rows=section.integer("rows"),
+        invalid_rows=section.integer("invalid_rows"),
+        sha256=section.digest("sha256"),
+        time_span=span and (str(span[0]), str(span[1])),
+        source=section.optional_text("source"),
+    )
+
+
+def _environment(section: Members) -> dict[str, str]:
+    return {key: section.text(key) for key in section.members}
+
+
+def _onnx(section: Members) -> OnnxRequirements:
+    opsets = section.section("opsets")
+    return OnnxRequirements(
+        profile=section.choice("profile", PROFILES),
+        opsets={domain: opsets.integer(domain, lowest=1) for domain in opsets.members},
+        minimum_onnxruntime=section.text("minimum_onnxruntime"),
+    )
+
+
+def _parity(section: Members) -> ParityRecord:
+    names = ("rows", "max_ulp", "labels_differing", "severities_differing")
+    return ParityRecord(**{name: section.integer(name) for name in names})
+
+
+def _golden(section: Members) -> GoldenRows:
+    rows = section.items("readings")
+    if not all(isinstance(row, list) for row in rows):
+        raise ArtifactError("sidecar: golden.readings must be a list of rows")
+    return GoldenRows(
+        readings=tuple(
+            tuple(math.nan if cell is None else number_at(cell, "golden.readings") for cell in row) for row in rows
+        ),
+        path_length=section.numbers("path_length"),
+        score_samples=section.numbers("score_samples"),
+        label=section.integers("label"),
+        severity=section.integers("severity"),
+    )
+
+
+def _file(section: Members) -> FileDigest:
+    return FileDigest(bytes=section.integer("bytes"), sha256=section.digest("sha256"))
+
+
+def _document(contract: ModelContract) -> dict[str, Any]:
+    """The contract as the sidecar's JSON object, members in the file's order, without unknown ones."""
+    training, golden, onnx = contract.training, contract.golden, contract.onnx
+    return {
+        "schema_version": contract.schema_version,
+        "name": contract.name,
+        "version": str(contract.version),
+        "created": contract.created,
+        "algorithm": contract.algorithm,
+        "features": [_feature_document(feature) for feature in contract.features],
+        "current_sign": contract.current_sign,
+        "thresholds": {"critical": contract.thresholds.critical, "warning": contract.thresholds.warning},
+        "scoring": {name: getattr(contract.scoring, name) for name in ScoringRule.__slots__},
+        "parameters": contract.parameters,
+        "training": {
+            "rows": training.rows,
+            "invalid_rows": training.invalid_rows,
+            "sha256": training.sha256,
+            "time_span": training.time_span and list(training.time_span),
+            "source": training.source,
+        },
+        "environment": contract.environment,
+        "onnx": {
+            "profile": onnx.profile,
+            "opsets": onnx.opsets,
+            "minimum_onnxruntime": onnx.minimum_onnxruntime,
+        },
+        "parity": {name: getattr(contract.parity, name) for name in ParityRecord.__slots__},
+        "golden": {
+            "readings": [[None if math.isnan(cell) else cell for cell in row] for row in golden.readings],
+            "path_length": list(golden.path_length),
+            "score_samples": list(golden.score_samples),
+            "label": list(golden.label),
+            "severity": list(golden.severity),
+        },
+        "files": {suffix: {"bytes": file.bytes, "sha256": file.sha256} for suffix, file in contract.files.items()},
+        "metadata": contract.metadata,
+    }
+
+
+def _feature_document(feature: FeatureSpec) -> dict[str, Any]:
+    statistics = feature.training
+    return {
+        "name": feature.name,
+        "unit": feature.unit,
+        "aliases": list(feature.aliases),
+        "plausible_range": feature.plausible_range and list(feature.plausible_range),
+        "training": statistics
+        and {
+            "mean": statistics.mean,
+            "std": statistics.std,
+            "min": statistics.minimum,
+            "max": statistics.maximum,
+        },
+    }
+
+
+def _leftover(read: Any, known: Any) -> Any:
+    """What ``read`` holds beyond ``known``, in the same nesting, or None."""
+    if isinstance(read, dict) and isinstance(known, dict):
+        rest = {key: _leftover(value, known[key]) if key in known else value for key, value in read.items()}
+        return {key: value for key, value in rest.items() if key not in known or value is not None} or None
+    if isinstance(read, list) and isinstance(known, list) and len(read) == len(known):
+        rows = [_leftover(*pair) for pair in zip(read, known, strict=True)]
+        return rows if any(row is not None for row in rows) else None
+    return None
+
+
+def _merge(document: Any, unknown: Any) -> Any:
+    """``document`` with the members of :func:`_leftover` put back."""
+    if isinstance(document, dict) and isinstance(unknown, dict):
+        return document | {
+            key: _merge(document[key], value) if key in document else value for key, value in unknown.items()
+        }
+    if isinstance(document, list) and isinstance(unknown, list) and len(document) == len(unknown):
+        return [_merge(*pair) for pair in zip(document, unknown, strict=True)]
+    return document

@@ -1,0 +1,304 @@
+"""The training API: ``EVBatteryAnalyzer`` as the guide describes it, and ``AnomalyDetector``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Self
+
+import pandas as pd
+from sklearn.base import BaseEstimator, OutlierMixin
+from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import Pipeline
+
+from ev_qa_framework import persistence
+from ev_qa_framework.backends import SklearnBackend
+from ev_qa_framework.configuration import PARAMETERS, check_parameters, read_parameters
+from ev_qa_framework.persistence import BackendChoice
+from ev_qa_framework.pipeline import MODEL_STEP, SCALER_STEP, build_pipeline
+from ev_qa_framework.telemetry import feature_specs, fitting_rows, training_record, with_statistics
+from ev_qa_framework.trained_model import TrainedModel, reference_rows, this_environment
+from ev_qa_runtime.contract import CurrentSign, Thresholds
+from ev_qa_runtime.features import read_telemetry
+from ev_qa_runtime.severity import FloatArray, IntArray
+from ev_qa_runtime.verdict import Verdicts
+
+DEFAULT_FEATURES = ("voltage", "current", "temp")
+_FOREST_PARAMETERS = ("contamination", "n_estimators", "max_samples", "random_state")
+
+
+class EVBatteryAnalyzer(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is not typed
+    """Anomaly detection on battery telemetry: StandardScaler and IsolationForest, fitted once, saved, reused.
+
+    Parameters follow scikit-learn's conventions: stored as given, checked when fitting.
+
+    contamination
+        Share of anomalies in the training data, in (0, 0.5], or ``"auto"``; sets the offset of ``predict``.
+    n_estimators, max_samples, random_state
+        As in ``sklearn.ensemble.IsolationForest``.
+    critical_threshold, warning_threshold
+        Severity limits on ``score_samples``, whose range is [-1, 0); lower is more anomalous.
+    features
+        Names of the columns the model reads, in order; each also answers to its aliases.
+    current_sign
+        Which direction of ``current`` is positive; recorded in the model's contract.
+    """
+
+    # Set by fitting, loading and scoring only, as scikit-learn's conventions ask: __init__ stores parameters.
+    _trained: TrainedModel | None = None
+    _anomalies: pd.DataFrame | None = None
+
+    def __init__(
+        self,
+        contamination: float | str = 0.1,
+        n_estimators: int = 200,
+        random_state: Any = 42,
+        critical_threshold: float = -0.8,
+        warning_threshold: float = -0.5,
+        *,
+        max_samples: int | float | str = "auto",
+        features: tuple[str, ...] = DEFAULT_FEATURES,
+        current_sign: CurrentSign = "unspecified",
+    ) -> None:
+        self.contamination = contamination
+        self.n_estimators = n_estimators
+        self.random_state = random_state
+        self.critical_threshold = critical_threshold
+        self.warning_threshold = warning_threshold
+        self.max_samples = max_samples
+        self.features = features
+        self.current_sign = current_sign
+
+    @classmethod
+    def from_config(cls, path: str | os.PathLike[str], profile: str | None = None) -> Self:
+        """An analyzer with the parameters of a TOML or JSON file (``docs/configuration.md``).
+
+        Raises ``FileNotFoundError``, or ``ValueError`` naming the key that is unknown or out of range.
+        """
+        return cls(**read_parameters(os.fspath(path), profile))
+
+    @property
+    def pipeline(self) -> Pipeline | None:
+        """The scikit-learn Pipeline: unfitted before fitting, None in a model that was loaded with ONNX."""
+        trained = self._trained
+        if trained is None:
+            return build_pipeline(**{name: getattr(self, name) for name in _FOREST_PARAMETERS})
+        return trained.backend.pipeline if isinstance(trained.backend, SklearnBackend) else None
+
+    @property
+    def model(self) -> Any:
+        """The Pipeline's IsolationForest; see :attr:`pipeline`."""
+        pipeline = self.pipeline
+        return None if pipeline is None else pipeline.named_steps[MODEL_STEP]
+
+    @property
+    def scaler(self) -> Any:
+        """The Pipeline's StandardScaler; see :attr:`pipeline`."""
+        pipeline = self.pipeline
+        return None if pipeline is None else pipeline.named_steps[SCALER_STEP]
+
+    @property
+    def anomalies(self) -> pd.DataFrame:
+        """The flagged rows of the last ``analyze_telemetry``: index and columns as given, plus ``anomaly_score``."""
+        return pd.DataFrame() if self._anomalies is None else self._anomalies
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return self._trained is not None
+
+    @property
+    def n_features_in_(self) -> int:
+        """Number of features the model was fitted with."""
+        return len(self._fitted().features)
+
+    def fit(self, X: Any, y: Any = None) -> Self:  # noqa: ARG002
+        """Fit scaler and forest on the valid rows of ``X`` (named columns, or an array [N, F]); ``y`` is ignored.
+
+        Raises ``ValueError`` naming the parameter, the column, or the number of rows that will not do.
+        """
+        check_parameters({name: getattr(self, name) for name in PARAMETERS})
+        specs = feature_specs(tuple(self.features))
+        telemetry = read_telemetry(X, specs)
+        rows = fitting_rows(telemetry)
+        pipeline = build_pipeline(**{name: getattr(self, name) for name in _FOREST_PARAMETERS})
+        pipeline.fit(pd.DataFrame(rows, columns=list(telemetry.names)))
+        self._trained = TrainedModel(
+            backend=SklearnBackend(pipeline),
+            features=with_statistics(specs, rows),
+            current_sign=self.current_sign,
+            training=training_record(X, telemetry, rows),
+            environment=this_environment(),
+            reference_rows=reference_rows(rows),
+        )
+        return self
+
+    def score_samples(self, X: Any) -> FloatArray:
+        """scikit-learn's ``score_samples``, float64 [N] in [-1, 0), lower is more anomalous.
+
+        Rows with missing readings are routed as the forest learned; ``predict`` and ``analyze_telemetry`` judge them.
+        """
+        trained = self._fitted()
+        return trained.backend.score_samples(read_telemetry(X, trained.features))
+
+    def decision_function(self, X: Any) -> FloatArray:
+        """``score_samples − offset_``, float64 [N]: negative for anomalies."""
+        return self.score_samples(X) - self._fitted().backend.offset
+
+    def predict(self, X: Any) -> IntArray:
+        """int64 [N]: 1 normal, −1 anomalous; a row with a missing or non-finite reading is never normal, so −1."""
+        return self.verdicts(X).label
+
+    def verdicts(self, X: Any) -> Verdicts:
+        """Score and judge every row."""
+        trained = self._fitted()
+        return trained.backend.verdicts(read_telemetry(X, trained.features), self._thresholds())
+
+    def analyze_telemetry(self, df_telemetry: Any) -> dict[str, Any]:
+        """Judge a batch; the first call of an untrained analyzer fits on it, later calls only score.
+
+        Returns plain JSON types: ``total_samples``, ``anomalies_detected``, ``anomaly_percentage`` (0–100, of all
+        samples), ``severity`` (``CRITICAL``/``WARNING``/``INFO``), ``invalid_samples`` and more, see
+        ``docs/model_persistence.md``. Raises ``ValueError`` as :meth:`fit` does.
+        """
+        if self._trained is None:
+            self.fit(df_telemetry)
+        verdicts = self.verdicts(df_telemetry)
+        self._anomalies = _flagged(df_telemetry, verdicts)
+        return verdicts.summary() | self._fitted().training.summary()
+
+    def save_model(
+        self,
+        filepath: str | os.PathLike[str],
+        metadata: Mapping[str, Any] | None = None,
+        *,
+        compress: Any = 3,
+        overwrite: bool = True,
+    ) -> None:
+        """Write ``filepath.joblib``, ``filepath.onnx`` and ``filepath.json``, together or not at all.
+
+        A ``.joblib``, ``.onnx`` or ``.json`` ending is taken as given, anything else is part of the name. Folders
+        are created. ``metadata`` is kept untouched; ``compress`` is joblib's, 0–9; ``overwrite=False`` refuses
+        existing files. Raises ``ValueError`` before fitting and for metadata JSON cannot hold, ``FileExistsError``,
+        ``OSError`` with the path.
+        """
+        if self._trained is None:
+            raise ValueError("Model not trained: call analyze_telemetry() or fit() before save_model()")
+        contract = persistence.save(
+            self._trained,
+            filepath,
+            thresholds=self._thresholds(),
+            parameters={name: getattr(self, name) for name in _FOREST_PARAMETERS},
+            metadata=metadata,
+            compress=compress,
+            overwrite=overwrite,
+        )
+        self._trained = replace(self._trained, contract=contract)
+
+    @classmethod
+    def load_model(cls, filepath: str | os.PathLike[str], *, backend: BackendChoice = "auto") -> Self:
+        """A new instance of this class with the model at ``filepath``, with or without suffix.
+
+        ``backend="auto"`` takes scikit-learn where the installed version is the one that trained the model, else
+        ONNX; the results are the same. Raises ``FileNotFoundError`` and, for a corrupted, truncated or foreign
+        file, ``ValueError``; digests are checked before anything is unpickled.
+        """
+        trained = persistence.load(filepath, backend)
+        contract = trained.contract
+        assert contract is not None  # noqa: S101 - loading always brings its sidecar
+        known = {name: value for name, value in contract.parameters.items() if name in _FOREST_PARAMETERS}
+        analyzer = cls(
+            **known,
+            critical_threshold=contract.thresholds.critical,
+            warning_threshold=contract.thresholds.warning,
+            features=contract.feature_names,
+            current_sign=contract.current_sign,
+        )
+        analyzer._trained = trained
+        return analyzer
+
+    def get_model_info(self) -> dict[str, Any]:
+        """Parameters, and once trained also version, creation time, rows trained on, features, library versions."""
+        info = {
+            "contamination": self.contamination,
+            "n_estimators": self.n_estimators,
+            "critical_threshold": self.critical_threshold,
+            "warning_threshold": self.warning_threshold,
+            "is_fitted": self._trained is not None,
+            "backend": None,
+        }
+        trained = self._trained
+        if trained is None:
+            return info
+        contract = trained.contract
+        details = contract.info() if contract else _unsaved_info(trained)
+        return details | info | {"backend": trained.backend.name}
+
+    def _fitted(self) -> TrainedModel:
+        if self._trained is None:
+            raise NotFittedError(f"this {type(self).__name__} is not trained: call fit() or analyze_telemetry() first")
+        return self._trained
+
+    def _thresholds(self) -> Thresholds:
+        given = {name: getattr(self, name) for name in ("critical_threshold", "warning_threshold")}
+        check_parameters(given)
+        return Thresholds(float(self.critical_threshold), float(self.warning_threshold))
+
+
+class AnomalyDetector(EVBatteryAnalyzer):
+    """A stricter analyzer for clean training data: 1 % contamination, ``train`` and ``detect``."""
+
+    def __init__(
+        self,
+        contamination: float | str = 0.01,
+        n_estimators: int = 200,
+        random_state: Any = 42,
+        critical_threshold: float = -0.8,
+        warning_threshold: float = -0.5,
+        *,
+        max_samples: int | float | str = "auto",
+        features: tuple[str, ...] = DEFAULT_FEATURES,
+        current_sign: CurrentSign = "unspecified",
+    ) -> None:
+        super().__init__(
+            contamination,
+            n_estimators,
+            random_state,
+            critical_threshold,
+            warning_threshold,
+            max_samples=max_samples,
+            features=features,
+            current_sign=current_sign,
+        )
+
+    def train(self, df_normal: Any) -> Self:
+        """Fit on telemetry that is known to be normal; see :meth:`fit`."""
+        return self.fit(df_normal)
+
+    def detect(self, df_telemetry: Any) -> tuple[IntArray, FloatArray]:
+        """``(predictions, scores)``: :meth:`predict` and :meth:`score_samples` of every row, int64 and float64 [N]."""
+        verdicts = self.verdicts(df_telemetry)
+        return verdicts.label, verdicts.score_samples
+
+
+def _flagged(data: Any, verdicts: Verdicts) -> pd.DataFrame:
+    """The anomalous rows as they were given, with their score."""
+    names = list(verdicts.telemetry.names)
+    frame = data if isinstance(data, pd.DataFrame) else pd.DataFrame(verdicts.telemetry.values, columns=names)
+    flagged = frame[verdicts.anomalous].copy()
+    flagged["anomaly_score"] = verdicts.score_samples[verdicts.anomalous]
+    return flagged
+
+
+def _unsaved_info(trained: TrainedModel) -> dict[str, Any]:
+    """What there is to say of a model between fitting and its first save."""
+    return {
+        "name": None,
+        "version": None,
+        "created": None,
+        "rows_trained_on": trained.training.rows,
+        "features": [{"name": feature.name, "unit": feature.unit} for feature in trained.features],
+        "current_sign": trained.current_sign,
+        "offset": trained.backend.offset,
+        "library_versions": dict(trained.environment),
+        "metadata": {},
+    }

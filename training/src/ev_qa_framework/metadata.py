@@ -1,0 +1,63 @@
+"""The user's metadata: whatever JSON can hold, kept untouched."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from ev_qa_runtime.model_version import ModelVersion
+
+
+def checked_metadata(metadata: Mapping[str, Any] | None) -> dict[str, Any]:
+    """A deep copy in plain types (tuples become lists).
+
+    Raises ``ValueError`` naming the entry that JSON cannot hold.
+    """
+    if metadata is None:
+        return {}
+    if not isinstance(metadata, Mapping):
+        raise ValueError(f"metadata must be a dictionary, not {type(metadata).__name__}")  # noqa: TRY004 - one error type for bad metadata
+    plain = _plain(metadata, "metadata", ())
+    assert isinstance(plain, dict)  # noqa: S101 - a Mapping gives a dict
+    return plain
+
+
+def version_of(metadata: Mapping[str, Any], name: str) -> ModelVersion:
+    """The model's version: ``metadata["version"]`` where it is one, else the name's ``_vX.Y.Z`` ending, else 0.0.0."""
+    given = metadata.get("version")
+    if isinstance(given, str):
+        try:
+            return ModelVersion.parse(given)
+        except ValueError:
+            pass  # the user's own scheme: theirs to keep, the name may still say
+    return ModelVersion.from_name(name) or ModelVersion()
+
+
+def _plain(value: Any, where: str, inside: tuple[int, ...]) -> Any:
+    if id(value) in inside:
+        raise ValueError(f"{where} contains itself, which JSON cannot hold")
+    if isinstance(value, Mapping):
+        for key in value:
+            if not isinstance(key, str):
+                raise ValueError(f"{where} has the key {key!r}; JSON keys are text")  # noqa: TRY004 - one error type for bad metadata
+        return {str(key): _plain(item, f"{where}[{key!r}]", (*inside, id(value))) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item, f"{where}[{index}]", (*inside, id(value))) for index, item in enumerate(value)]
+    if value is None or isinstance(value, (bool, int)):
+        return value
+    if isinstance(value, str):
+        return _encodable(str(value), where)
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise ValueError(f"{where} is {value}, which JSON cannot hold; use None or text")
+        return float(value)
+    raise ValueError(f"{where} is a {type(value).__name__}, which JSON cannot hold; use numbers, text, lists or None")
+
+
+def _encodable(text: str, where: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{where} holds text that UTF-8 cannot encode") from None
+    return text

@@ -1,0 +1,313 @@
+"""Saving and loading trained models; the only importer of joblib.
+
+Invariants:
+
+* ``NAME.joblib``, ``NAME.onnx`` and ``NAME.json`` appear or change together (:mod:`ev_qa_framework.commit`);
+* a model is scored through both back ends before it is saved, and the difference goes into the sidecar;
+* nothing is unpickled before its digest matched the sidecar; a ``.joblib`` without sidecar is never unpickled here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import joblib
+import numpy as np
+import sklearn
+from sklearn.pipeline import Pipeline
+
+from ev_qa_framework.backends import OnnxBackend, SklearnBackend
+from ev_qa_framework.commit import commit
+from ev_qa_framework.export import EXACT, folded_forest, restated, to_onnx
+from ev_qa_framework.metadata import checked_metadata, version_of
+from ev_qa_framework.parity import (
+    adversarial_rows,
+    compare,
+    golden_rows,
+    scored_by_sklearn,
+    scored_from_path_length,
+    ulp_distance,
+)
+from ev_qa_framework.pipeline import MODEL_STEP, SCALER_STEP
+from ev_qa_framework.trained_model import TrainedModel
+from ev_qa_runtime import sidecar
+from ev_qa_runtime.artifact import Artifact, ArtifactPaths, read_artifact
+from ev_qa_runtime.contract import FileDigest, ModelContract, ParityRecord, Thresholds
+from ev_qa_runtime.errors import ArtifactError, EvQaError, ModelNotFoundError
+from ev_qa_runtime.session import ScoringSession
+from ev_qa_runtime.severity import scoring_rule, severity_codes
+
+BackendChoice = Literal["auto", "sklearn", "onnx"]
+ADVERSARIAL_ROWS = 2048
+PARITY_TOLERANCE_ULP = 1  # the share of the last power where numpy computes it in two ways; path lengths never differ
+GOLDEN_TOLERANCE_ULP = 4
+logger = logging.getLogger("ev_qa_framework")
+
+
+def save(
+    trained: TrainedModel,
+    filepath: str | os.PathLike[str],
+    *,
+    thresholds: Thresholds,
+    parameters: Mapping[str, Any],
+    metadata: Mapping[str, Any] | None,
+    compress: Any,
+    overwrite: bool,
+) -> ModelContract:
+    """Write the three files and return the contract that was written.
+
+    Raises ``ValueError`` for metadata that JSON cannot hold or where the ONNX model disagrees with scikit-learn,
+    ``FileExistsError``, and ``OSError`` with the path.
+    """
+    paths = ArtifactPaths.of(filepath)
+    user = checked_metadata(metadata)
+    created = datetime.now(UTC).replace(microsecond=0)
+    header = {
+        "name": paths.name,
+        "version": version_of(user, paths.name),
+        "created": created.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "thresholds": thresholds,
+        "metadata": user,
+        "parameters": _plain_parameters(parameters),
+    }
+    if isinstance(trained.backend, SklearnBackend):
+        contract, onnx_model = _exported(trained, trained.backend.pipeline, header)
+        pickled = _pickled(trained, trained.backend.pipeline, contract, compress)
+    else:
+        contract, onnx_model = _restated(trained, header)
+        pickled = trained.payloads.get("joblib")
+    payloads = {"onnx": onnx_model} if pickled is None else {"joblib": pickled, "onnx": onnx_model}
+    files = {suffix: digest_of(data) for suffix, data in payloads.items()}
+    contract = replace(contract, files=files)
+    commit(paths, payloads, sidecar.encode(contract), overwrite=overwrite)
+    return contract
+
+
+def load(filepath: str | os.PathLike[str], backend: BackendChoice = "auto") -> TrainedModel:
+    """Read, verify and load a model.
+
+    ``auto`` takes scikit-learn where the installed version is the one in the sidecar and the golden rows come out
+    right, else ONNX, and logs which and why. Raises ``FileNotFoundError`` and ``ValueError`` as the guide has it.
+    """
+    if backend not in ("auto", "sklearn", "onnx"):
+        raise ValueError(f"backend must be 'auto', 'sklearn' or 'onnx', not {backend!r}")
+    artifact = _read(filepath, backend)
+    contract = artifact.contract
+    if backend == "sklearn":
+        return _loaded_with_sklearn(artifact)
+    if backend == "onnx":
+        return _loaded_with_onnx(artifact)
+    trained_with = contract.environment.get("scikit-learn")
+    if "joblib" not in artifact.payloads:
+        reason = "there is no .joblib"
+    elif trained_with != sklearn.__version__:
+        reason = f"it was trained with scikit-learn {trained_with}, installed is {sklearn.__version__}"
+    else:
+        try:
+            loaded = _loaded_with_sklearn(artifact)
+        except ArtifactError as error:
+            reason = str(error)
+        else:
+            logger.info("%s: scored with scikit-learn %s, which trained it", artifact.paths, trained_with)
+            return loaded
+    logger.info("%s: scored with its ONNX model, since %s", artifact.paths, reason)
+    return _loaded_with_onnx(artifact)
+
+
+def digest_of(data: bytes) -> FileDigest:
+    """Size and SHA-256 of a file's bytes."""
+    return FileDigest(len(data), hashlib.sha256(data).hexdigest())
+
+
+def pickled_model(data: bytes) -> dict[str, Any]:
+    """Unpickle a ``.joblib``'s dictionary: runs code from the file, so only for bytes that somebody vouches for.
+
+    Raises ``ArtifactError`` where it is not the guide's dictionary.
+    """
+    try:
+        content = joblib.load(io.BytesIO(data))
+    except Exception as error:  # noqa: BLE001 - unpickling raises whatever the classes inside raise
+        raise ArtifactError(f"the .joblib cannot be unpickled here: {type(error).__name__}: {error}") from None
+    if not isinstance(content, dict) or not {"model", "scaler"} <= content.keys():
+        raise ArtifactError("the .joblib does not hold a saved model: no dictionary with 'model' and 'scaler'")
+    return content
+
+
+def _read(filepath: str | os.PathLike[str], backend: BackendChoice) -> Artifact:
+    paths = ArtifactPaths.of(filepath)
+    if not paths.sidecar.exists():
+        if paths.file("joblib").exists():
+            raise ArtifactError(
+                f"{paths.file('joblib')} has no sidecar {paths.sidecar.name}: a legacy model, an unfinished save or a"
+                f" foreign file, and never unpickled as it is; if you trust it, convert it with"
+                f" `ev-qa migrate {paths.file('joblib')} --trust`"
+            )
+        if not paths.file("onnx").exists():
+            raise ModelNotFoundError(f"Model file not found: {os.fspath(filepath)}")
+    if backend == "sklearn":
+        return read_artifact(filepath, wanted=("onnx", "joblib"))
+    return read_artifact(filepath, optional=("joblib",))
+
+
+def _exported(trained: TrainedModel, pipeline: Pipeline, header: dict[str, Any]) -> tuple[ModelContract, bytes]:
+    thresholds: Thresholds = header["thresholds"]
+    forest = folded_forest(pipeline)
+    contract = ModelContract(
+        **header,
+        features=trained.features,
+        current_sign=trained.current_sign,
+        scoring=scoring_rule(forest.offset, forest.denominator, thresholds),
+        training=trained.training,
+        environment=trained.environment,
+        onnx=EXACT,
+        parity=ParityRecord(0, 0, 0, 0),
+        golden=golden_rows(pipeline, trained.reference_rows, thresholds),
+        files={},
+        unknown=trained.contract.unknown if trained.contract else {},
+    )
+    model = to_onnx(pipeline, thresholds=thresholds, properties=_properties(contract)).SerializeToString()
+    return replace(contract, parity=_checked_parity(trained, pipeline, contract, model)), model
+
+
+def _checked_parity(trained: TrainedModel, pipeline: Pipeline, contract: ModelContract, model: bytes) -> ParityRecord:
+    """Score reference and adversarial rows with both; ``ArtifactError`` where labels or severities differ."""
+    session = ScoringSession(model, contract)
+    session.self_test(contract)
+    rows = np.concatenate(
+        [trained.reference_rows, adversarial_rows(pipeline, trained.reference_rows, ADVERSARIAL_ROWS)]
+    )
+    found = compare(
+        scored_by_sklearn(pipeline, rows, contract.thresholds),
+        scored_from_path_length(session.path_length(rows), contract.scoring),
+    )
+    if found.max_ulp > PARITY_TOLERANCE_ULP or found.labels_differing or found.severities_differing:
+        raise ArtifactError(
+            f"not saved: the ONNX model differs from scikit-learn by up to {found.max_ulp} ulp on {found.rows} rows"
+            f" ({found.labels_differing} labels, {found.severities_differing} severities differ); report this"
+        )
+    return found
+
+
+def _restated(trained: TrainedModel, header: dict[str, Any]) -> tuple[ModelContract, bytes]:
+    """The contract and ONNX model of a model without its Pipeline, with another header: same trees, same scores."""
+    before = trained.contract
+    if before is None:
+        raise ArtifactError("this model has neither a Pipeline nor a sidecar to save")
+    thresholds: Thresholds = header["thresholds"]
+    rule = scoring_rule(before.scoring.offset, before.scoring.denominator, thresholds)
+    severity = severity_codes(np.array(before.golden.path_length), rule)
+    contract = replace(
+        before,
+        **header | {"parameters": before.parameters},
+        scoring=replace(before.scoring, warning_cut=rule.warning_cut, critical_cut=rule.critical_cut),
+        golden=replace(before.golden, severity=tuple(severity.tolist())),
+    )
+    model = restated(trained.payloads["onnx"], contract.scoring, _properties(contract))
+    ScoringSession(model, contract).self_test(contract)
+    return contract, model
+
+
+def _properties(contract: ModelContract) -> dict[str, str]:
+    """The contract for ``metadata_props``, so that the ``.onnx`` alone says what it takes and means."""
+    values: dict[str, Any] = {
+        "schema_version": contract.schema_version,
+        "name": contract.name,
+        "version": str(contract.version),
+        "created": contract.created,
+        "features": [
+            {"name": feature.name, "unit": feature.unit, "aliases": list(feature.aliases)}
+            for feature in contract.features
+        ],
+        "current_sign": contract.current_sign,
+        "thresholds": asdict(contract.thresholds),
+        "scoring": asdict(contract.scoring),
+    }
+    return {
+        f"ev_qa.{key}": value if isinstance(value, str) else json.dumps(value, allow_nan=False)
+        for key, value in values.items()
+    }
+
+
+def _pickled(trained: TrainedModel, pipeline: Pipeline, contract: ModelContract, compress: Any) -> bytes:
+    content = {
+        "model": pipeline.named_steps[MODEL_STEP],
+        "scaler": pipeline.named_steps[SCALER_STEP],
+        "contamination": contract.parameters["contamination"],
+        "critical_threshold": contract.thresholds.critical,
+        "warning_threshold": contract.thresholds.warning,
+        "save_timestamp": contract.created,
+        "metadata": contract.metadata,
+        "pipeline": pipeline,
+        "versions": trained.environment,
+    }
+    buffer = io.BytesIO()
+    joblib.dump(content, buffer, compress=compress)
+    return buffer.getvalue()
+
+
+def _plain_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Hyper-parameters as JSON can hold them; a random generator has no JSON form and becomes None."""
+    plain: dict[str, Any] = {}
+    for name, value in parameters.items():
+        if value is None or isinstance(value, (str, bool)):
+            plain[name] = value
+        elif hasattr(value, "__index__"):
+            plain[name] = int(value)
+        else:
+            plain[name] = float(value) if hasattr(value, "__float__") else None
+    return plain
+
+
+def _loaded_with_sklearn(artifact: Artifact) -> TrainedModel:
+    content = pickled_model(artifact.payloads["joblib"])
+    pipeline = content.get("pipeline")
+    if not isinstance(pipeline, Pipeline):
+        raise ArtifactError(f"{artifact.paths}: the .joblib holds no fitted Pipeline")
+    try:
+        backend = SklearnBackend(pipeline)
+        _check_golden(backend, artifact.contract)
+    except EvQaError:
+        raise
+    except Exception as error:  # noqa: BLE001 - estimators from another version fail in any way they like
+        raise ArtifactError(
+            f"{artifact.paths}: its Pipeline does not run under scikit-learn {sklearn.__version__}"
+            f" ({type(error).__name__}: {error})"
+        ) from None
+    return _trained(artifact, backend)
+
+
+def _check_golden(backend: SklearnBackend, contract: ModelContract) -> None:
+    golden = contract.golden
+    scores = scored_by_sklearn(backend.pipeline, np.array(golden.readings), contract.thresholds).score_samples
+    if ulp_distance(scores, np.array(golden.score_samples)).max() > GOLDEN_TOLERANCE_ULP:
+        raise ArtifactError(
+            f"model {contract.name}: scikit-learn {sklearn.__version__} scores the golden rows differently than when"
+            " the model was saved"
+        )
+
+
+def _loaded_with_onnx(artifact: Artifact) -> TrainedModel:
+    return _trained(artifact, OnnxBackend(artifact.payloads["onnx"], artifact.contract))
+
+
+def _trained(artifact: Artifact, backend: SklearnBackend | OnnxBackend) -> TrainedModel:
+    contract = artifact.contract
+    golden = np.array(contract.golden.readings)
+    return TrainedModel(
+        backend=backend,
+        features=contract.features,
+        current_sign=contract.current_sign,
+        training=contract.training,
+        environment=contract.environment,
+        reference_rows=golden[np.isfinite(golden).all(axis=1)],
+        contract=contract,
+        payloads=artifact.payloads if isinstance(backend, OnnxBackend) else {},
+    )

@@ -1,0 +1,89 @@
+"""Tables of telemetry on the training side: reading files, and what was in them."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ev_qa_runtime.contract import FeatureSpec, FeatureStatistics, TrainingRecord
+from ev_qa_runtime.errors import TelemetryError
+from ev_qa_runtime.features import KNOWN_FEATURES, Telemetry, normalise_name
+from ev_qa_runtime.severity import FloatArray
+
+TIME_COLUMNS = ("timestamp", "time", "datetime", "time_s", "date")
+MINIMUM_ROWS = 10
+"""Fewer valid rows than this say nothing about what is normal."""
+
+
+def read_table(path: str | Path, rows: slice = slice(None)) -> pd.DataFrame:
+    """A CSV (also ``.csv.gz``) or Parquet file as a frame; ``rows`` picks data rows. Its name goes into ``attrs``.
+
+    Raises ``FileNotFoundError``, or ``TelemetryError`` where the file is not a table.
+    """
+    file = Path(path)
+    if not file.exists():
+        raise FileNotFoundError(f"Telemetry file not found: {file}")
+    try:
+        frame = pd.read_parquet(file) if file.suffix.lower() in (".parquet", ".pq") else pd.read_csv(file)
+    except (ValueError, UnicodeError) as error:  # pandas' parser errors and pyarrow's are ValueErrors
+        raise TelemetryError(f"{file}: not a readable table: {str(error).splitlines()[0]}") from None
+    frame = frame.iloc[rows]
+    frame.attrs["source"] = file.name
+    return frame
+
+
+def feature_specs(names: tuple[str, ...]) -> tuple[FeatureSpec, ...]:
+    """The specifications of named features; known ones come with unit and aliases."""
+    return tuple(KNOWN_FEATURES.get(name, FeatureSpec(name)) for name in names)
+
+
+def fitting_rows(telemetry: Telemetry) -> FloatArray:
+    """The valid rows, float64 [N, F].
+
+    Raises ``TelemetryError`` (a ``ValueError``) giving the number where there are too few to fit.
+    """
+    rows = telemetry.values[telemetry.valid]
+    if len(rows) < MINIMUM_ROWS:
+        invalid = f", {telemetry.invalid_count} more are INVALID" if telemetry.invalid_count else ""
+        raise TelemetryError(
+            f"cannot fit on {len(rows)} valid row(s) of {len(telemetry)}: at least {MINIMUM_ROWS} are needed{invalid}"
+        )
+    return rows
+
+
+def with_statistics(specs: tuple[FeatureSpec, ...], rows: FloatArray) -> tuple[FeatureSpec, ...]:
+    """The specifications with mean, standard deviation, minimum and maximum of the fitted rows."""
+    with np.errstate(over="ignore"):  # readings near the top of float64 are legal; their statistics are cut off there
+        columns = zip(rows.mean(axis=0), rows.std(axis=0), rows.min(axis=0), rows.max(axis=0), strict=True)
+        limits = np.finfo(np.float64)
+        statistics = [FeatureStatistics(*np.clip(column, limits.min, limits.max).tolist()) for column in columns]
+    return tuple(
+        FeatureSpec(spec.name, spec.unit, spec.aliases, spec.plausible_range, numbers)
+        for spec, numbers in zip(specs, statistics, strict=True)
+    )
+
+
+def training_record(data: Any, telemetry: Telemetry, rows: FloatArray) -> TrainingRecord:
+    """What the model is fitted on, for its sidecar. ``rows`` are the valid ones of ``telemetry``."""
+    is_frame = isinstance(data, pd.DataFrame)
+    return TrainingRecord(
+        rows=len(rows),
+        invalid_rows=telemetry.invalid_count,
+        sha256=hashlib.sha256(np.ascontiguousarray(rows, dtype="<f8").tobytes()).hexdigest(),
+        time_span=_time_span(data) if is_frame else None,
+        source=str(data.attrs["source"]) if is_frame and "source" in data.attrs else None,
+    )
+
+
+def _time_span(frame: pd.DataFrame) -> tuple[str, str] | None:
+    if isinstance(frame.index, pd.DatetimeIndex):
+        return str(frame.index.min()), str(frame.index.max())
+    for column in frame.columns:
+        if isinstance(column, str) and normalise_name(column) in TIME_COLUMNS:
+            times = frame[column].dropna()
+            return (str(times.iloc[0]), str(times.iloc[-1])) if len(times) else None
+    return None

@@ -1,0 +1,62 @@
+"""A trained model in memory: what fitting or loading gives and saving takes."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass, field
+from importlib.metadata import version
+
+import numpy as np
+
+from ev_qa_framework.backends import ScoringBackend
+from ev_qa_runtime.contract import CurrentSign, FeatureSpec, ModelContract, TrainingRecord
+from ev_qa_runtime.severity import FloatArray
+
+REFERENCE_ROWS = 2048
+"""Rows of training data kept for parity and golden rows, spread evenly over the data."""
+
+_DISTRIBUTIONS = (
+    "scikit-learn",
+    "numpy",
+    "scipy",
+    "joblib",
+    "pandas",
+    "onnx",
+    "onnxruntime",
+    "ev-qa-runtime",
+    "ev-qa-framework",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedModel:
+    """A fitted back end with the record of how it came about.
+
+    ``reference_rows`` float64 [R, F] are valid rows of the training data (of a loaded model: its golden rows).
+    ``contract`` is the sidecar it was loaded from or last saved with; ``payloads`` the verified files of a model
+    that was loaded without scikit-learn, so that it can be saved again.
+    """
+
+    backend: ScoringBackend
+    features: tuple[FeatureSpec, ...]
+    current_sign: CurrentSign
+    training: TrainingRecord
+    environment: dict[str, str]
+    reference_rows: FloatArray
+    contract: ModelContract | None = None
+    payloads: dict[str, bytes] = field(default_factory=dict)
+
+
+def reference_rows(rows: FloatArray) -> FloatArray:
+    """At most :data:`REFERENCE_ROWS` rows, evenly spread; a copy."""
+    count = min(len(rows), REFERENCE_ROWS)
+    return rows[np.linspace(0, len(rows) - 1, count).astype(int)].copy()
+
+
+def this_environment() -> dict[str, str]:
+    """Python, platform and library versions in use; nothing that names the machine or its user."""
+    return {
+        "python": platform.python_version(),
+        "platform": f"{platform.system()}-{platform.machine()}",
+        **{name: version(name) for name in _DISTRIBUTIONS},
+    }
