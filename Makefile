@@ -9,8 +9,8 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python;
 
 VENV := .venv
 SLIM := .venv-runtime
-PIP := -m pip --disable-pip-version-check --quiet
-RUNTIME_SOURCES := $(shell find runtime -name '*.py' -o -name pyproject.toml)
+INSTALL := bin/python tools/pip_install.py
+RUNTIME_SOURCES := $(shell find runtime/src runtime/pyproject.toml runtime/README.md -type f -not -name '*.pyc')
 
 # Kept in step with [dependency-groups] of pyproject.toml, which pip reads only from version 25.1 on; a test compares.
 TEST_TOOLS := pytest pytest-xdist hypothesis jsonschema
@@ -43,40 +43,38 @@ setup: $(VENV)/.test $(SLIM)/.test
 
 $(VENV)/.python $(SLIM)/.python: constraints.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed and was not found: set PYTHON=/path/to/python" >&2; exit 1; }
-	@echo "setting up $(@D) with $(PYTHON) (once) …"
+	@echo "making $(@D) with $(PYTHON)"
 	@$(PYTHON) -m venv --clear $(@D)
 	@touch $@
 
 $(VENV)/.training: $(VENV)/.python runtime/pyproject.toml training/pyproject.toml
-	@echo "installing the training side (once) …"
-	@$(VENV)/bin/python $(PIP) install -c constraints.txt hatchling editables
-	@$(VENV)/bin/python $(PIP) install -c constraints.txt --no-build-isolation -e runtime -e training
+	@$(VENV)/$(INSTALL) "installing the build tool" 6 -- install -c constraints.txt hatchling editables
+	@$(VENV)/$(INSTALL) "installing the training side" 36 -- install -c constraints.txt --no-build-isolation \
+	  -e runtime -e training
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.training pyproject.toml
-	@echo "installing the test tools (once) …"
-	@$(VENV)/bin/python $(PIP) install -c constraints.txt $(TEST_TOOLS)
+	@$(VENV)/$(INSTALL) "installing the test tools" 16 -- install -c constraints.txt $(TEST_TOOLS)
 	@touch $@
 
 $(VENV)/.lint: $(VENV)/.training pyproject.toml
-	@echo "installing the lint tools (once) …"
-	@$(VENV)/bin/python $(PIP) install -c constraints.txt $(LINT_TOOLS)
+	@$(VENV)/$(INSTALL) "installing the lint tools" 36 -- install -c constraints.txt $(LINT_TOOLS)
 	@touch $@
 
 build/wheels/.runtime: $(VENV)/.training $(RUNTIME_SOURCES)
 	@mkdir -p build/wheels && rm -f build/wheels/ev_qa_runtime-*.whl
-	@$(VENV)/bin/python $(PIP) wheel --no-deps --no-build-isolation -w build/wheels ./runtime
+	@$(VENV)/$(INSTALL) "building the runtime's wheel" 1 -- wheel --no-deps --no-build-isolation -w build/wheels ./runtime
 	@touch $@
 
 $(SLIM)/.dependencies: $(SLIM)/.python runtime/pyproject.toml | build/wheels/.runtime
-	@echo "installing the runtime alone (once) …"
-	@$(SLIM)/bin/python $(PIP) install -c constraints.txt build/wheels/ev_qa_runtime-*.whl
+	@$(SLIM)/$(INSTALL) "installing the runtime alone" 6 -- install -c constraints.txt build/wheels/ev_qa_runtime-*.whl
 	@touch $@
 
 $(SLIM)/.wheel: $(SLIM)/.dependencies build/wheels/.runtime
-	@$(SLIM)/bin/python $(PIP) install --no-deps --no-index --force-reinstall build/wheels/ev_qa_runtime-*.whl
+	@$(SLIM)/$(INSTALL) "installing the runtime's wheel" 1 -- install --no-deps --no-index --force-reinstall \
+	  build/wheels/ev_qa_runtime-*.whl
 	@touch $@
 
 $(SLIM)/.test: $(SLIM)/.dependencies
-	@$(SLIM)/bin/python $(PIP) install -c constraints.txt pytest hypothesis
+	@$(SLIM)/$(INSTALL) "installing its test tools" 8 -- install -c constraints.txt pytest hypothesis
 	@touch $@
