@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -45,6 +46,16 @@ def _rows(text: str) -> slice:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number of seconds")
+    return seconds
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="ev-qa-runtime",
@@ -72,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     verify.set_defaults(run=lambda given: commands.verify(given.model))
 
     bench = _command(subparsers, "bench", "time loading and scoring on this machine")
-    bench.add_argument("--seconds", type=float, default=3.0, help="how long to measure (default: 3)")
+    bench.add_argument("--seconds", type=_seconds, default=3.0, help="how long to measure (default: 3)")
     bench.set_defaults(run=lambda given: commands.bench(given.model, given.seconds))
     return parser
 

@@ -15,6 +15,7 @@ import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from ev_qa_runtime import sidecar
 from ev_qa_runtime.contract import FileDigest, ModelContract
@@ -87,7 +88,9 @@ class Artifact:
 
 def read_contract(path: str | os.PathLike[str]) -> ModelContract:
     """The sidecar's contract alone, itself verified; no payload is read."""
-    return _decode(ArtifactPaths.of(path))[1]
+    paths = ArtifactPaths.of(path)
+    with _opened_sidecar(paths) as file:
+        return _decode(paths, file)
 
 
 def read_artifact(
@@ -100,27 +103,41 @@ def read_artifact(
     not what the sidecar says.
     """
     paths = ArtifactPaths.of(path)
-    data, contract = _decode(paths)
+    faults = 0
     while True:
-        try:
-            payloads = {suffix: _payload(paths, contract, suffix) for suffix in wanted}
-            for suffix in optional:
-                if suffix in contract.files and paths.file(suffix).exists():
-                    payloads[suffix] = _payload(paths, contract, suffix)
-            return Artifact(paths, contract, payloads)
-        except (IntegrityError, ModelNotFoundError):
-            read_before = data
-            data, contract = _decode(paths)
-            if data == read_before:  # nobody replaced the model meanwhile: the fault is real
-                raise
+        with _opened_sidecar(paths) as file:
+            contract = _decode(paths, file)
+            try:
+                payloads = {suffix: _payload(paths, contract, suffix) for suffix in wanted}
+                for suffix in optional:
+                    if suffix in contract.files and paths.file(suffix).exists():
+                        payloads[suffix] = _payload(paths, contract, suffix)
+                return Artifact(paths, contract, payloads)
+            except (IntegrityError, ModelNotFoundError):
+                faults = faults + 1 if _is_still_there(paths.sidecar, file) else 0
+                if faults == 2:  # twice with nobody replacing the model meanwhile: the fault is real
+                    raise
 
 
-def _decode(paths: ArtifactPaths) -> tuple[bytes, ModelContract]:
-    if not paths.sidecar.exists():
-        raise ModelNotFoundError(_what_is_missing(paths))
-    data = _read_limited(paths.sidecar, LIMITS.sidecar)
+def _opened_sidecar(paths: ArtifactPaths) -> BinaryIO:
     try:
-        return data, sidecar.decode(data)
+        return paths.sidecar.open("rb")
+    except (FileNotFoundError, NotADirectoryError):
+        raise ModelNotFoundError(_what_is_missing(paths)) from None
+
+
+def _is_still_there(path: Path, file: BinaryIO) -> bool:
+    """Whether ``path`` still names the open ``file``; equal bytes would not tell, models can be swapped and back."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False
+
+
+def _decode(paths: ArtifactPaths, file: BinaryIO) -> ModelContract:
+    data = _read_limited(file, paths.sidecar, LIMITS.sidecar)
+    try:
+        return sidecar.decode(data)
     except ArtifactError as error:
         raise type(error)(f"{paths.sidecar}: {error}") from None
 
@@ -155,15 +172,15 @@ def _payload(paths: ArtifactPaths, contract: ModelContract, suffix: str) -> byte
 def _verified(path: Path, expected: FileDigest) -> bytes:
     if expected.bytes > LIMITS.payload:
         raise ArtifactError(f"{path}: {expected.bytes} bytes are more than the limit of {LIMITS.payload}")
-    data = _read_limited(path, expected.bytes)
+    with path.open("rb") as file:
+        data = _read_limited(file, path, expected.bytes)
     if len(data) != expected.bytes or hashlib.sha256(data).hexdigest() != expected.sha256:
         raise IntegrityError(f"{path}: size or SHA-256 differs")
     return data
 
 
-def _read_limited(path: Path, limit: int) -> bytes:
-    with path.open("rb") as file:
-        data = file.read(limit + 1)
+def _read_limited(file: BinaryIO, path: Path, limit: int) -> bytes:
+    data = file.read(limit + 1)
     if len(data) > limit:
         raise IntegrityError(f"{path}: larger than {limit} bytes, which is more than it may be")
     return data

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import errno
+import os
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -12,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from ev_qa_runtime.artifact import ArtifactPaths, read_artifact
+from ev_qa_runtime.artifact import SUFFIXES, ArtifactPaths, read_artifact
 from ev_qa_runtime.csv_telemetry import Chunk, CsvTelemetry
 from ev_qa_runtime.detector import Detector, load_model
+from ev_qa_runtime.errors import TelemetryError
 from ev_qa_runtime.features import Telemetry
 from ev_qa_runtime.progress import Progress
 from ev_qa_runtime.verdict import Verdicts
@@ -25,6 +28,8 @@ RESULT_COLUMNS = ("score", "label", "severity", "reasons")
 def score(model: str, telemetry: str, output: str | None, rows: slice) -> dict[str, Any]:
     """Score a CSV file; with ``output`` also write its rows with :data:`RESULT_COLUMNS` appended."""
     detector = load_model(model)
+    if output is not None:
+        _refuse_to_replace(output, telemetry, ArtifactPaths.of(model))
     seconds = 0.0
     judged: list[Verdicts] = []
     with (
@@ -39,7 +44,9 @@ def score(model: str, telemetry: str, output: str | None, rows: slice) -> dict[s
             write(chunk, verdicts)
             judged.append(verdicts)
             progress.update(chunk.bytes_read)
-    result = _joined(judged, detector).summary() | detector.contract.training.summary()
+        if not judged:
+            raise TelemetryError(f"{telemetry}: there are no data rows to score")
+    result = _joined(judged).summary() | detector.contract.training.summary()
     return result | _model(detector) | {"microseconds_per_row": 1e6 * seconds / max(result["total_samples"], 1)}
 
 
@@ -54,7 +61,7 @@ def verify(model: str) -> dict[str, Any]:
     detector = load_model(model)
     files = {}
     for suffix, digest in sorted(detector.contract.files.items()):
-        present = paths.file(suffix).exists()
+        present = f".{suffix}" in SUFFIXES and paths.file(suffix).exists()
         if present:
             read_artifact(model, wanted=(suffix,))
         files[suffix] = {"sha256": digest.sha256, "bytes": digest.bytes, "state": "verified" if present else "absent"}
@@ -68,7 +75,8 @@ def bench(model: str, seconds: float) -> dict[str, Any]:
     rows = np.array([row for row in detector.contract.golden.readings if not np.isnan(row).any()])
     readings = [dict(zip(detector.contract.feature_names, row, strict=True)) for row in rows.tolist()]
     batch = np.ascontiguousarray(np.resize(rows, (10_000, rows.shape[1])))
-    one, many = [], []
+    one: list[float] = []
+    many: list[float] = []
     until = time.perf_counter() + seconds
     with Progress("timing", 1000) as progress:
         while time.perf_counter() < until or not many:
@@ -94,9 +102,15 @@ def _model(detector: Detector) -> dict[str, Any]:
     return {"model": contract.name, "version": str(contract.version), "sha256": contract.files["onnx"].sha256}
 
 
-def _joined(judged: list[Verdicts], detector: Detector) -> Verdicts:
-    if not judged:
-        return detector.verdicts(np.empty((0, len(detector.contract.features))))
+def _refuse_to_replace(output: str, telemetry: str, paths: ArtifactPaths) -> None:
+    """Raise ``ValueError`` where the output would replace what it is made from."""
+    sources = [Path(telemetry), *(paths.file(suffix[1:]) for suffix in SUFFIXES)]
+    for source in sources:
+        if Path(output).is_file() and source.exists() and Path(output).samefile(source):
+            raise ValueError(f"{output}: this would replace {source}, which is being read: choose another output")
+
+
+def _joined(judged: list[Verdicts]) -> Verdicts:
     parts = [part.telemetry for part in judged]
     telemetry = Telemetry(
         parts[0].names,
@@ -118,19 +132,26 @@ def _rows_written_to(output: str | None, header: list[str]) -> Iterator[Callable
         yield lambda _chunk, _verdicts: None
         return
     target = Path(output)
-    part = target.with_name(f".{target.name}.part")
+    special = target.exists() and not target.is_file()  # /dev/null, a named pipe: written to, never replaced
+    part = target if special else target.with_name(f".{target.name}.part")
+    if not target.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(target))
+    taken = set(header) & set(RESULT_COLUMNS)
+    added = [f"ev_qa_{name}" for name in RESULT_COLUMNS] if taken else RESULT_COLUMNS
     try:
         with part.open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")
-            writer.writerow([*header, *RESULT_COLUMNS])
+            writer.writerow([*header, *added])
 
             def write(chunk: Chunk, verdicts: Verdicts) -> None:
                 writer.writerows([*cells, *_cells(v)] for cells, v in zip(chunk.cells, verdicts, strict=True))
 
             yield write
-        part.replace(target)
+        if not special:
+            part.replace(target)
     except BaseException:
-        part.unlink(missing_ok=True)
+        if not special:
+            part.unlink(missing_ok=True)
         raise
 
 

@@ -2,7 +2,7 @@
 
 Invariants, checked on construction:
 
-* features have distinct, non-empty names, and no alias names two of them;
+* features have distinct, non-empty names;
 * thresholds and path-length cuts are numbers, ``critical <= warning``;
 * golden rows have one expected path length, label and severity each, and one reading per feature.
 
@@ -11,6 +11,7 @@ The JSON form lives in :mod:`ev_qa_runtime.sidecar`.
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
@@ -213,5 +214,5 @@ class ModelContract:
             "profile": self.onnx.profile,
             "parity_max_ulp": self.parity.max_ulp,
             "library_versions": dict(self.environment),
-            "metadata": dict(self.metadata),
+            "metadata": copy.deepcopy(self.metadata),
         }

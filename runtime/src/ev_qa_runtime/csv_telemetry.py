@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import sys
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from ev_qa_runtime.errors import TelemetryError
 from ev_qa_runtime.features import Telemetry, match_names, valid_rows
 
 CHUNK_ROWS = 8192
-MISSING_TEXTS = frozenset({"", "na", "n/a", "nan", "null", "none", "-"})
+MISSING_TEXTS = frozenset({"", "na", "n/a", "#n/a", "<na>", "nan", "null", "none", "-"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ class CsvTelemetry:
         self._rows = range(rows.start or 0, sys.maxsize if rows.stop is None else rows.stop)
         self._raw: IO[bytes] = sys.stdin.buffer if path == "-" else Path(path).open("rb")  # noqa: SIM115 - closed by __exit__
         unpacked = gzip.GzipFile(fileobj=self._raw) if path.endswith(".gz") else self._raw
-        self._text = io.TextIOWrapper(unpacked, encoding="utf-8-sig", newline="")  # type: ignore[arg-type]  # GzipFile reads like a buffer
+        self._text = io.TextIOWrapper(unpacked, encoding="utf-8-sig", newline="")
         self._reader = csv.reader(self._text)
         self.size = 0 if path == "-" else Path(path).stat().st_size
         self.header: list[str] = []
@@ -80,7 +81,7 @@ class CsvTelemetry:
     def _lines(self) -> Iterator[list[str]]:
         try:
             yield from self._reader
-        except (csv.Error, UnicodeDecodeError, EOFError, gzip.BadGzipFile) as error:
+        except (csv.Error, UnicodeDecodeError, EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise TelemetryError(
                 f"{self.path}: line {self._reader.line_num + 1}: not readable as CSV: {error}"
             ) from None
@@ -103,7 +104,7 @@ class CsvTelemetry:
             except ValueError:
                 values[:, position] = [self._number(text, column) for text in texts]
         names = tuple(feature.name for feature in self._features)
-        position_in_file = 0 if self.path == "-" else self._raw.tell()
+        position_in_file = self._raw.tell() if self._raw.seekable() else 0
         return Chunk(cells, Telemetry(names, values, valid_rows(values)), position_in_file)
 
     def _number(self, text: str, column: int) -> float:

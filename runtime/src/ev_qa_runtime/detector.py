@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -10,13 +11,14 @@ import numpy as np
 from ev_qa_runtime.artifact import Artifact, read_artifact
 from ev_qa_runtime.contract import ModelContract
 from ev_qa_runtime.errors import TelemetryError
-from ev_qa_runtime.features import FLOAT32_MAX, invalid_reasons, match_names, read_telemetry
+from ev_qa_runtime.features import FLOAT32_MAX, match_names, read_telemetry
 from ev_qa_runtime.session import ScoringSession, installed_onnxruntime
 from ev_qa_runtime.severity import (
-    SEVERITY_OF_CODE,
     FloatArray,
     IntArray,
+    Severity,
     labels,
+    score_from_path_length,
     scores_from_path_length,
     severity_codes,
 )
@@ -44,6 +46,8 @@ class Detector:
         self._session = ScoringSession(artifact.payloads["onnx"], self.contract)
         self._session.self_test(self.contract)
         self._names = self.contract.feature_names
+        self._one_row = (1, len(self._names))
+        self._columns_of = lru_cache(maxsize=64)(self._match)
         self._rule = self.contract.scoring
 
     def __repr__(self) -> str:
@@ -54,17 +58,32 @@ class Detector:
         """The model in plain types, the keys of ``get_model_info()``; a fresh dictionary."""
         return self.contract.info() | {"backend": "onnx", "onnxruntime": installed_onnxruntime()}
 
-    def path_length(self, data: Any) -> FloatArray:
+    def path_length(self, data: Any, threads: int = 1) -> FloatArray:
         """Path lengths summed over the trees, float64 [N]: the same bits on every machine."""
-        return self._session.path_length(read_telemetry(data, self.contract.features).values)
+        values = data if self._takes_as_is(data) else read_telemetry(data, self.contract.features).values
+        return self._session.path_length(values, threads)
 
-    def score_samples(self, data: Any) -> FloatArray:
+    def _takes_as_is(self, data: Any) -> bool:
+        """Whether ``data`` is already the matrix that onnxruntime takes, so that nothing needs to be read."""
+        return (
+            type(data) is np.ndarray
+            and data.dtype == np.float64
+            and data.ndim == 2
+            and data.shape[1] == len(self._names)
+            and data.flags.c_contiguous
+        )
+
+    def score_samples(self, data: Any, threads: int = 1) -> FloatArray:
         """scikit-learn's ``score_samples``, float64 [N], lower is more anomalous.
 
         ``data``: float64 [N, F] in the contract's order (C-contiguous is not copied) or anything with named columns.
-        Missing readings are routed as the forest learned; use :meth:`predict` or :meth:`verdicts` to judge them.
+        Large batches are scored on ``threads`` threads; the bits stay the same. Missing readings are routed as the
+        forest learned; use :meth:`predict` or :meth:`verdicts` to judge them.
         """
-        return scores_from_path_length(self.path_length(data), self._rule.denominator)
+        if type(data) is np.ndarray and data.shape == self._one_row and data.dtype == np.float64:
+            path_length = self._session.path_length_of_one(data[0])
+            return np.array([score_from_path_length(path_length, self._rule.denominator)])
+        return scores_from_path_length(self.path_length(data, threads), self._rule.denominator)
 
     def decision_function(self, data: Any) -> FloatArray:
         """``score_samples − offset``, float64 [N]: negative for anomalies."""
@@ -74,10 +93,10 @@ class Detector:
         """int64 [N]: 1 normal, −1 anomalous; a row with a missing or non-finite reading is never normal, so −1."""
         return self.verdicts(data).label
 
-    def verdicts(self, data: Any) -> Verdicts:
-        """Score and judge every row."""
+    def verdicts(self, data: Any, threads: int = 1) -> Verdicts:
+        """Score and judge every row; large batches on ``threads`` threads."""
         telemetry = read_telemetry(data, self.contract.features)
-        path_length = self._session.path_length(telemetry.values)
+        path_length = self._session.path_length(telemetry.values, threads)
         return Verdicts.of(
             telemetry,
             scores_from_path_length(path_length, self._rule.denominator),
@@ -95,22 +114,32 @@ class Detector:
         Names are the contract's or their aliases, values in its units; further names are ignored; None and NaN mean
         missing and make the reading INVALID. Raises ``TelemetryError`` where a name is absent or a value is no number.
         """
-        try:
-            row = [readings[name] for name in self._names]
-        except KeyError:
-            columns = match_names(readings, self.contract.features)
-            row = [readings[columns[name]] for name in self._names]
-        try:
-            values = np.array([row], dtype=np.float64)
-        except (TypeError, ValueError):
-            raise TelemetryError(f"readings must be numbers, not {dict(zip(self._names, row, strict=True))}") from None
-        for reading in values[0].tolist():
-            if not -FLOAT32_MAX <= reading <= FLOAT32_MAX:
-                return invalid_verdict(invalid_reasons(self._names, values[0].tolist()))
-        path_length = self._session.path_length(values)
-        return Verdict(
-            float(scores_from_path_length(path_length, self._rule.denominator)[0]),
-            int(labels(path_length, self._rule)[0]),
-            SEVERITY_OF_CODE[int(severity_codes(path_length, self._rule)[0])],
-            True,
-        )
+        row = [readings[column] for column in self._columns_of(tuple(readings))]
+        for reading in row:
+            # Exactly float: None, text, arrays and other numbers are read as a batch is.
+            if type(reading) is not float or not -FLOAT32_MAX <= reading <= FLOAT32_MAX:
+                return self._score_uncommon(row)
+        return self._verdict(row)  # type: ignore[arg-type]  # every reading was just seen to be a float
+
+    def _match(self, given: tuple[str, ...]) -> tuple[str, ...]:
+        """Which of the given names holds each feature; what was given once is seldom given otherwise later."""
+        columns = match_names(given, self.contract.features)
+        return tuple(columns[name] for name in self._names)
+
+    def _score_uncommon(self, row: list[Any]) -> Verdict:
+        telemetry = read_telemetry(dict(zip(self._names, row, strict=True)), self.contract.features)
+        if len(telemetry) != 1:
+            raise TelemetryError(f"score() takes one reading, not {len(telemetry)}: use verdicts() for a batch")
+        if not telemetry.valid[0]:
+            return invalid_verdict(telemetry.reasons(0))
+        return self._verdict(telemetry.values[0].tolist())
+
+    def _verdict(self, row: list[float]) -> Verdict:
+        rule = self._rule
+        path_length = self._session.path_length_of_one(row)
+        if path_length < rule.critical_cut:
+            severity = Severity.CRITICAL
+        else:
+            severity = Severity.WARNING if path_length < rule.warning_cut else Severity.INFO
+        label = -1 if path_length < rule.offset_cut else 1
+        return Verdict(score_from_path_length(path_length, rule.denominator), label, severity, True)

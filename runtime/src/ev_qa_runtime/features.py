@@ -91,8 +91,7 @@ def _reason(reading: float) -> str:
 
 def valid_rows(values: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
     """Bool [N]: rows of float64 [N, F] in which every reading is finite and within float32."""
-    within: npt.NDArray[np.bool_] = (np.abs(values) <= FLOAT32_MAX).all(axis=1)
-    return within
+    return np.asarray((np.abs(values) <= FLOAT32_MAX).all(axis=1))
 
 
 def normalise_name(name: str) -> str:
@@ -106,7 +105,14 @@ def match_names(given: Iterable[object], features: Sequence[FeatureSpec]) -> dic
     ``TelemetryError`` where a feature has no column (naming what was there) or more than one.
     """
     given = list(given)
-    wanted = {normalise_name(name): spec.name for spec in features for name in (spec.name, *spec.aliases)}
+    wanted: dict[str, str] = {}
+    for spec in features:
+        for name in (spec.name, *spec.aliases):
+            if wanted.setdefault(normalise_name(name), spec.name) != spec.name:
+                other = wanted[normalise_name(name)]
+                raise TelemetryError(
+                    f"features {other!r} and {spec.name!r} both answer to {name!r}: rename one of them"
+                )
     found: dict[str, list[Any]] = {spec.name: [] for spec in features}
     for column in given:
         if isinstance(column, str) and (feature := wanted.get(normalise_name(column))):
@@ -127,9 +133,11 @@ def read_telemetry(data: Any, features: Sequence[FeatureSpec]) -> Telemetry:
     imported), or a bare numeric array [N, F]. Extra columns are ignored. None and NaN both mean missing.
     Raises ``TelemetryError`` naming the column that is missing, duplicate, not numeric or of another length.
     """
-    if isinstance(data, Telemetry):
-        return data
     names = tuple(feature.name for feature in features)
+    if isinstance(data, Telemetry):
+        if data.names != names:
+            raise TelemetryError(f"this telemetry was read for {data.names}, the model takes {names}: read it again")
+        return data
     columns = _columns(data, features)
     values = _matrix(data, names) if columns is None else _stack(columns)
     return Telemetry(names, values, valid_rows(values))
@@ -163,27 +171,53 @@ def _stack(columns: Mapping[str, Any]) -> npt.NDArray[np.float64]:
 
 
 def _matrix(data: Any, names: tuple[str, ...]) -> npt.NDArray[np.float64]:
-    array = np.asarray(data)
+    array = _array("telemetry", data)
     if array.ndim != 2 or array.shape[1] != len(names):
         raise TelemetryError(
             f"an array without names must have shape (rows, {len(names)}) for {', '.join(names)}, not {array.shape}"
         )
-    if array.dtype.kind not in "fiu":
+    if array.dtype.kind not in "fiu" or isinstance(array, np.ma.MaskedArray):
         return _stack({name: array[:, position] for position, name in enumerate(names)})
     return np.ascontiguousarray(array, dtype=np.float64)
 
 
 def _as_float64(name: str, column: Any) -> npt.NDArray[np.float64]:
-    if isinstance(column, np.ma.MaskedArray):
-        column = column.astype(np.float64).filled(np.nan)
-    array = np.atleast_1d(np.asarray(column.to_numpy() if hasattr(column, "to_numpy") else column))
+    readings = column.to_numpy() if hasattr(column, "to_numpy") else column
+    array: Any = np.atleast_1d(_array(f"column {name!r}", readings))
     if array.ndim != 1:
         raise TelemetryError(f"column {name!r} must have one dimension, not shape {array.shape}")
+    if isinstance(array, np.ma.MaskedArray):
+        array = np.ma.filled(array.astype(np.float64 if array.dtype.kind in "fiu" else object), np.nan)
     if array.dtype.kind in "fiu":
-        return array.astype(np.float64, copy=False)
+        doubles: npt.NDArray[np.float64] = array.astype(np.float64, copy=False)
+        return doubles
+    values = array.tolist()
+    texts = [row for row, value in enumerate(values) if isinstance(value, (str, bytes))]
+    if (
+        texts
+    ):  # name the one that is no number even as text, where there is one: a table's other cells became text by it
+        worst = next((row for row in texts if not _is_number_text(values[row])), texts[0])
+        raise TelemetryError(f"column {name!r} is not numeric: row {worst} holds {values[worst]!r:.40}")
     if array.dtype.kind == "O" or array.size == 0:
-        return np.array([_reading(name, row, value) for row, value in enumerate(array.tolist())], dtype=np.float64)
+        return np.array([_reading(name, row, value) for row, value in enumerate(values)], dtype=np.float64)
     raise TelemetryError(f"column {name!r} is not numeric: it holds {array.dtype} such as {array[0]!s:.40}")
+
+
+def _array(what: str, data: Any) -> npt.NDArray[Any]:
+    if isinstance(data, np.ma.MaskedArray):  # asarray would drop its mask
+        return data
+    try:
+        return np.asarray(data)
+    except ValueError as error:
+        raise TelemetryError(f"{what} is not an array of numbers: {error}") from None
+
+
+def _is_number_text(value: Any) -> bool:
+    try:
+        float(value)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _reading(name: str, row: int, value: Any) -> float:

@@ -12,7 +12,7 @@ from enum import StrEnum
 import numpy as np
 import numpy.typing as npt
 
-from ev_qa_runtime.contract import ScoringRule, Thresholds
+from ev_qa_runtime.contract import Profile, ScoringRule, Thresholds
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -30,6 +30,11 @@ class Severity(StrEnum):
 SEVERITY_OF_CODE = (Severity.INFO, Severity.WARNING, Severity.CRITICAL)
 """Severity by the code that arrays and the ONNX output ``severity`` use: 0, 1, 2."""
 
+_TWO = np.array(2.0)
+
+COMPAT_TOLERANCE = 2.0**-36
+"""How far path lengths of the ``compat`` profile may be from the true ones, relatively."""
+
 INVALID_CODE = -1
 """Code of an INVALID row in arrays of severities."""
 
@@ -43,6 +48,17 @@ def scores_from_path_length(path_length: FloatArray, denominator: float) -> Floa
         return np.full(path_length.shape, -0.5)
     scores: FloatArray = np.negative(np.power(2.0, np.negative(np.divide(path_length, denominator))))
     return scores
+
+
+def score_from_path_length(path_length: float, denominator: float) -> float:
+    """:func:`scores_from_path_length` of one sum, with the same bits.
+
+    The power goes through numpy's array loop, on an array without dimensions: Python's own and numpy's scalar power
+    are the C library's, which may differ from it in the last bit.
+    """
+    if denominator == 0.0:
+        return -0.5
+    return -float(np.power(_TWO, path_length / -denominator))
 
 
 def path_length_cut(threshold: float, denominator: float) -> float:
@@ -62,14 +78,19 @@ def path_length_cut(threshold: float, denominator: float) -> float:
     return float(np.int64(low).view(np.float64))
 
 
-def scoring_rule(offset: float, denominator: float, thresholds: Thresholds) -> ScoringRule:
-    """The rule with the cuts of ``offset`` and both thresholds worked out."""
+def scoring_rule(offset: float, denominator: float, thresholds: Thresholds, profile: Profile = "exact") -> ScoringRule:
+    """The rule with the cuts of ``offset`` and both thresholds worked out.
+
+    Sums of the ``compat`` profile are within 2**-38 of the true ones, relatively: there the cuts are lowered a little,
+    so that a row whose score equals the offset, as training rows often do, does not fall below it by rounding.
+    """
+    lowering = 1.0 if profile == "exact" else 1.0 - COMPAT_TOLERANCE
     return ScoringRule(
         offset=offset,
         denominator=denominator,
-        offset_cut=path_length_cut(offset, denominator),
-        warning_cut=path_length_cut(thresholds.warning, denominator),
-        critical_cut=path_length_cut(thresholds.critical, denominator),
+        offset_cut=path_length_cut(offset, denominator) * lowering,
+        warning_cut=path_length_cut(thresholds.warning, denominator) * lowering,
+        critical_cut=path_length_cut(thresholds.critical, denominator) * lowering,
     )
 
 

@@ -63,8 +63,11 @@ def decode(data: bytes) -> ModelContract:
             f"the sidecar has schema_version {version}, this runtime reads up to {SCHEMA_VERSION}: update ev-qa-runtime"
         )
     _check_digest(data)
-    contract = _contract(Members(document))
-    unknown = _leftover(document, _document(contract)) or {}
+    try:
+        contract = _contract(Members(document))
+        unknown = _leftover(document, _document(contract)) or {}
+    except RecursionError:
+        raise ArtifactError("the sidecar is nested too deeply") from None
     unknown.pop(DIGEST_KEY, None)
     object.__setattr__(contract, "unknown", unknown)  # the one field that needs the parsed contract first
     return contract
@@ -123,9 +126,17 @@ def _feature(section: Members) -> FeatureSpec:
         name=section.text("name"),
         unit=section.optional_text("unit"),
         aliases=tuple(aliases),
-        plausible_range=bounds and (number_at(bounds[0], "plausible_range"), number_at(bounds[1], "plausible_range")),
-        training=training and FeatureStatistics(*(training.number(key) for key in ("mean", "std", "min", "max"))),
+        plausible_range=None if bounds is None else _range(bounds),
+        training=None if training is None else _statistics(training),
     )
+
+
+def _range(bounds: list[Any]) -> tuple[float, float]:
+    return number_at(bounds[0], "features.plausible_range"), number_at(bounds[1], "features.plausible_range")
+
+
+def _statistics(section: Members) -> FeatureStatistics:
+    return FeatureStatistics(*(section.number(key) for key in ("mean", "std", "min", "max")))
 
 
 def _thresholds(section: Members) -> Thresholds:
@@ -143,7 +154,7 @@ def _training(section: Members) -> TrainingRecord:
         rows=section.integer("rows"),
         invalid_rows=section.integer("invalid_rows"),
         sha256=section.digest("sha256"),
-        time_span=span and (str(span[0]), str(span[1])),
+        time_span=None if span is None else (str(span[0]), str(span[1])),
         source=section.optional_text("source"),
     )
 
@@ -157,7 +168,7 @@ def _onnx(section: Members) -> OnnxRequirements:
     return OnnxRequirements(
         profile=section.choice("profile", PROFILES),
         opsets={domain: opsets.integer(domain, lowest=1) for domain in opsets.members},
-        minimum_onnxruntime=section.text("minimum_onnxruntime"),
+        minimum_onnxruntime=section.release("minimum_onnxruntime"),
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from ev_qa_runtime.errors import ArtifactError
 
+_RELEASE = re.compile(r"\d{1,6}(\.\d{1,6}){0,3}", re.ASCII)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _Choice = TypeVar("_Choice", bound=str)
 
@@ -17,7 +18,9 @@ _Choice = TypeVar("_Choice", bound=str)
 def parse_object(data: bytes) -> dict[str, Any]:
     """The JSON object in ``data``; ``ArtifactError`` for duplicate keys, NaN, Infinity or anything not JSON."""
     try:
-        document = json.loads(data.decode("utf-8"), object_pairs_hook=_distinct, parse_constant=_no_constant)
+        document = json.loads(
+            data.decode("utf-8"), object_pairs_hook=_distinct, parse_constant=_no_constant, parse_float=_finite
+        )
     except ArtifactError:
         raise
     except (ValueError, RecursionError) as error:
@@ -36,6 +39,13 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(text: str) -> float:
     raise ArtifactError(f"the sidecar holds {text}, which JSON does not know")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ArtifactError(f"the sidecar holds {text:.40}, which is not a finite number")
+    return number
 
 
 class Members:
@@ -124,6 +134,13 @@ class Members:
         value = self.text(key)
         if _SHA256.fullmatch(value) is None:
             raise ArtifactError(f"sidecar: {self._path(key)} is not a SHA-256 digest")
+        return value
+
+    def release(self, key: str) -> str:
+        """A member that is a release number such as 1.21."""
+        value = self.text(key)
+        if _RELEASE.fullmatch(value) is None:
+            raise ArtifactError(f"sidecar: {self._path(key)} is not a release number such as 1.21")
         return value
 
     def pair(self, key: str) -> list[Any] | None:

@@ -62,7 +62,8 @@ class Verdicts:
     @property
     def anomalous(self) -> npt.NDArray[np.bool_]:
         """Bool [N]: valid rows with label −1 or a severity above INFO."""
-        return self.telemetry.valid & ((self.label == -1) | (self.severity > 0))
+        flagged: npt.NDArray[np.bool_] = (self.label == -1) | (self.severity > 0)
+        return self.telemetry.valid & flagged
 
     def __iter__(self) -> Iterator[Verdict]:
         return (self.row(index) for index in range(len(self)))
