@@ -8,8 +8,36 @@
 
 from __future__ import annotations
 
-from ev_qa_framework.analysis import AnomalyDetector, EVBatteryAnalyzer
-from ev_qa_framework.service import ModelService
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["AnomalyDetector", "EVBatteryAnalyzer", "ModelService"]
+if TYPE_CHECKING:
+    from ev_qa_framework.analysis import AnomalyDetector, EVBatteryAnalyzer
+    from ev_qa_framework.service import ModelService
+    from ev_qa_runtime.errors import ArtifactError, ConfigurationError, EvQaError, ModelNotFoundError, TelemetryError
+
+__all__ = [
+    "AnomalyDetector",
+    "ArtifactError",
+    "ConfigurationError",
+    "EVBatteryAnalyzer",
+    "EvQaError",
+    "ModelNotFoundError",
+    "ModelService",
+    "TelemetryError",
+]
 __version__ = "0.1.0"
+
+_HOMES = {"AnomalyDetector": "analysis", "EVBatteryAnalyzer": "analysis", "ModelService": "service"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import scikit-learn and pandas when a class is asked for, so that ``ev-qa --help`` answers at once."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = import_module(f"{__name__}.{_HOMES[name]}" if name in _HOMES else "ev_qa_runtime.errors")
+    return getattr(home, name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

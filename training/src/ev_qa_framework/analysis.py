@@ -15,11 +15,13 @@ from sklearn.pipeline import Pipeline
 from ev_qa_framework import persistence
 from ev_qa_framework.backends import SklearnBackend
 from ev_qa_framework.configuration import PARAMETERS, check_parameters, read_parameters
+from ev_qa_framework.fitting import fit_pipeline
 from ev_qa_framework.persistence import BackendChoice
 from ev_qa_framework.pipeline import MODEL_STEP, SCALER_STEP, build_pipeline
 from ev_qa_framework.telemetry import feature_specs, fitting_rows, training_record, with_statistics
 from ev_qa_framework.trained_model import TrainedModel, reference_rows, this_environment
-from ev_qa_runtime.contract import CurrentSign, Thresholds
+from ev_qa_runtime.contract import CurrentSign, Profile, Thresholds
+from ev_qa_runtime.errors import ConfigurationError
 from ev_qa_runtime.features import read_telemetry
 from ev_qa_runtime.severity import FloatArray, IntArray
 from ev_qa_runtime.verdict import Verdicts
@@ -76,7 +78,12 @@ class EVBatteryAnalyzer(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # s
 
         Raises ``FileNotFoundError``, or ``ValueError`` naming the key that is unknown or out of range.
         """
-        return cls(**read_parameters(os.fspath(path), profile))
+        analyzer = cls(**read_parameters(os.fspath(path), profile))
+        try:
+            analyzer._check_parameters()
+        except ConfigurationError as error:  # a value that is fine alone but not beside a default
+            raise ConfigurationError(f"{os.fspath(path)}: {error}") from None
+        return analyzer
 
     @property
     def pipeline(self) -> Pipeline | None:
@@ -116,12 +123,14 @@ class EVBatteryAnalyzer(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # s
 
         Raises ``ValueError`` naming the parameter, the column, or the number of rows that will not do.
         """
-        check_parameters({name: getattr(self, name) for name in PARAMETERS})
+        self._check_parameters()
         specs = feature_specs(tuple(self.features))
         telemetry = read_telemetry(X, specs)
         rows = fitting_rows(telemetry)
+        if isinstance(self.max_samples, float) and self.max_samples * len(rows) < 1:
+            raise ConfigurationError(f"max_samples must reach one row, not {self.max_samples!r} of {len(rows)}")
         pipeline = build_pipeline(**{name: getattr(self, name) for name in _FOREST_PARAMETERS})
-        pipeline.fit(pd.DataFrame(rows, columns=list(telemetry.names)))
+        fit_pipeline(pipeline, pd.DataFrame(rows, columns=list(telemetry.names)))
         self._trained = TrainedModel(
             backend=SklearnBackend(pipeline),
             features=with_statistics(specs, rows),
@@ -173,12 +182,14 @@ class EVBatteryAnalyzer(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # s
         *,
         compress: Any = 3,
         overwrite: bool = True,
+        profile: Profile | None = None,
     ) -> None:
         """Write ``filepath.joblib``, ``filepath.onnx`` and ``filepath.json``, together or not at all.
 
         A ``.joblib``, ``.onnx`` or ``.json`` ending is taken as given, anything else is part of the name. Folders
         are created. ``metadata`` is kept untouched; ``compress`` is joblib's, 0–9; ``overwrite=False`` refuses
-        existing files. Raises ``ValueError`` before fitting and for metadata JSON cannot hold, ``FileExistsError``,
+        existing files; ``profile="compat"`` writes an ONNX file for gateways with onnxruntime 1.15 to 1.20.
+        Raises ``ValueError`` before fitting and for metadata JSON cannot hold, ``FileExistsError``,
         ``OSError`` with the path.
         """
         if self._trained is None:
@@ -189,6 +200,7 @@ class EVBatteryAnalyzer(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # s
             thresholds=self._thresholds(),
             parameters={name: getattr(self, name) for name in _FOREST_PARAMETERS},
             metadata=metadata,
+            profile=profile,
             compress=compress,
             overwrite=overwrite,
         )
@@ -232,6 +244,9 @@ class EVBatteryAnalyzer(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # s
         contract = trained.contract
         details = contract.info() if contract else _unsaved_info(trained)
         return details | info | {"backend": trained.backend.name}
+
+    def _check_parameters(self) -> None:
+        check_parameters({name: getattr(self, name) for name in PARAMETERS})
 
     def _fitted(self) -> TrainedModel:
         if self._trained is None:

@@ -9,6 +9,7 @@ import pandas as pd
 import sklearn
 from sklearn.pipeline import Pipeline
 
+from ev_qa_framework.one_thread import one_thread
 from ev_qa_runtime.contract import ModelContract, Thresholds
 from ev_qa_runtime.features import Telemetry
 from ev_qa_runtime.session import ScoringSession
@@ -82,7 +83,7 @@ class OnnxBackend:
         """See :class:`ScoringBackend`."""
         rule = self._contract.scoring
         if thresholds != self._contract.thresholds:  # changed since the model was saved
-            rule = scoring_rule(rule.offset, rule.denominator, thresholds)
+            rule = scoring_rule(rule.offset, rule.denominator, thresholds, self._contract.onnx.profile)
         path_length = self._session.path_length(telemetry.values)
         scores = scores_from_path_length(path_length, rule.denominator)
         return Verdicts.of(telemetry, scores, labels(path_length, rule), severity_codes(path_length, rule))
@@ -92,8 +93,9 @@ def pipeline_scores(pipeline: Pipeline, values: FloatArray) -> FloatArray:
     """``pipeline.score_samples`` of raw float64 rows [N, F]; infinities are let through instead of refused."""
     if not len(values):
         return np.empty(0)
-    names = getattr(pipeline, "feature_names_in_", None)
+    first = next(step for _, step in pipeline.steps if step is not None and step != "passthrough")
+    names = getattr(first, "feature_names_in_", None)
     rows = values if names is None else pd.DataFrame(values, columns=names)
-    with sklearn.config_context(assume_finite=True), np.errstate(all="ignore"):
+    with one_thread(), sklearn.config_context(assume_finite=True), np.errstate(all="ignore"):
         scores: FloatArray = pipeline.score_samples(rows)
     return scores

@@ -13,6 +13,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from ev_qa_runtime.artifact import ArtifactPaths
+from ev_qa_runtime.contract import Profile
 from ev_qa_runtime.errors import ArtifactError
 from ev_qa_runtime.exit_codes import DIFFERS, INTERRUPTED, USER_ERRORS, exit_code, one_line
 from ev_qa_runtime.row_range import parse_rows
@@ -29,7 +31,7 @@ Exit codes:
 """
 
 
-class RowRange(click.ParamType):
+class RowRange(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases of click only
     """``START:STOP`` of data rows."""
 
     name = "START:STOP"
@@ -58,6 +60,13 @@ def commands() -> None:
 @click.option("--config", metavar="FILE", help="Parameters from a TOML or JSON file (docs/configuration.md).")
 @click.option("--profile", help="Named profile in the configuration.")
 @click.option("--metadata", "entries", multiple=True, metavar="KEY=VALUE", help="Kept with the model; repeatable.")
+@click.option(
+    "--onnx-profile",
+    type=click.Choice(["exact", "compat"]),
+    default="exact",
+    show_default=True,
+    help="compat: for gateways with onnxruntime 1.15 to 1.20.",
+)
 @click.option("--no-overwrite", is_flag=True, help="Refuse to replace an existing model.")
 @rows_option
 @json_option
@@ -67,6 +76,7 @@ def train(
     config: str | None,
     profile: str | None,
     entries: tuple[str, ...],
+    onnx_profile: Profile,
     no_overwrite: bool,
     rows: slice,
     as_json: bool,
@@ -80,22 +90,21 @@ def train(
     metadata = dict(_metadata_entry(entry) for entry in entries)
     with _steps() as steps:
         task = steps.add_task("loading libraries", total=4)
-        import pandas as pd  # noqa: PLC0415 - slow imports wait until a command needs them
+        from ev_qa_framework.analysis import EVBatteryAnalyzer  # noqa: PLC0415 - slow imports wait until needed
+        from ev_qa_framework.commit import refuse_existing  # noqa: PLC0415
+        from ev_qa_framework.telemetry import feature_specs, read_tables  # noqa: PLC0415
 
-        from ev_qa_framework.analysis import EVBatteryAnalyzer  # noqa: PLC0415
-        from ev_qa_framework.telemetry import read_table  # noqa: PLC0415
-
+        if no_overwrite:
+            refuse_existing(ArtifactPaths.of(name))
         steps.update(task, advance=1, description="reading telemetry")
         analyzer = EVBatteryAnalyzer() if config is None else EVBatteryAnalyzer.from_config(config, profile)
-        frames = [read_table(path, rows) for path in telemetry]
-        data = frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
-        data.attrs["source"] = ", ".join(frame.attrs["source"] for frame in frames)
+        data = read_tables(telemetry, feature_specs(tuple(analyzer.features)), rows)
         steps.update(task, advance=1, description=f"fitting on {len(data):,} rows")
         started = time.perf_counter()
         result = analyzer.analyze_telemetry(data)
         seconds = time.perf_counter() - started
         steps.update(task, advance=1, description="exporting, checking parity, saving")
-        analyzer.save_model(name, metadata=metadata, overwrite=not no_overwrite)
+        analyzer.save_model(name, metadata=metadata, overwrite=not no_overwrite, profile=onnx_profile)
         steps.update(task, advance=1, description="done")
     info = analyzer.get_model_info()
     shown = {key: info[key] for key in ("name", "version", "created", "rows_trained_on", "parity_max_ulp")}
@@ -116,8 +125,20 @@ def info(name: str, as_json: bool) -> None:
 @commands.command(epilog=EXIT_CODES)
 @click.argument("name")
 @click.argument("telemetry")
-@click.option("--adversarial", default=10_000, show_default=True, help="Rows made to go wrong, added to the telemetry.")
-@click.option("--reference-rows", default=200, show_default=True, help="Rows also scored with onnx.reference (slow).")
+@click.option(
+    "--adversarial",
+    type=click.IntRange(min=0),
+    default=10_000,
+    show_default=True,
+    help="Rows made to go wrong, added to the telemetry.",
+)
+@click.option(
+    "--reference-rows",
+    type=click.IntRange(min=0),
+    default=200,
+    show_default=True,
+    help="Rows also scored with onnx.reference (slow).",
+)
 @rows_option
 @json_option
 def parity(name: str, telemetry: str, adversarial: int, reference_rows: int, rows: slice, as_json: bool) -> None:
@@ -171,6 +192,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         error.show()
         return error.exit_code
     except click.Abort:
+        click.echo("ev-qa: error: interrupted", err=True)
         return INTERRUPTED
     except USER_ERRORS as error:
         click.echo(f"ev-qa: error: {one_line(error)}", err=True)
@@ -215,7 +237,7 @@ def _cell(value: Any) -> str:
     if isinstance(value, dict):
         return "\n".join(f"{key}: {_cell(item)}" for key, item in value.items()) or "-"
     if isinstance(value, list):
-        return ", ".join(_cell(item) for item in value)
+        return ", ".join(" ".join(map(str, item.values())) if isinstance(item, dict) else _cell(item) for item in value)
     if isinstance(value, float):
         return f"{value:.6g}"
     return "-" if value is None else str(value)

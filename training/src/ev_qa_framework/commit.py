@@ -10,9 +10,11 @@ a lock on the folder itself.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
-import shutil
+import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,10 +22,11 @@ from ev_qa_runtime import sidecar
 from ev_qa_runtime.artifact import LIMITS, SUFFIXES, ArtifactPaths
 from ev_qa_runtime.errors import ArtifactError
 
-try:
+if sys.platform != "win32":
     import fcntl
-except ImportError:  # not a Unix system: no lock there, the order of renames still holds
-    fcntl = None  # type: ignore[assignment]  # the module is typed as always present
+
+_OURS = re.compile(r"new|[0-9a-f]{16}(\.copy)?")
+"""How the names of files set aside go on; another model's hidden file may begin like them."""
 
 
 def commit(paths: ArtifactPaths, payloads: dict[str, bytes], sidecar_bytes: bytes, *, overwrite: bool) -> None:
@@ -32,10 +35,11 @@ def commit(paths: ArtifactPaths, payloads: dict[str, bytes], sidecar_bytes: byte
     Creates the folder. Raises ``FileExistsError`` where a file is there and ``overwrite`` is False, ``OSError`` with
     the path where the disk refuses; the old model is then untouched.
     """
-    paths.folder.mkdir(parents=True, exist_ok=True)
+    _refuse_oversized(payloads, sidecar_bytes)
+    _make_folder(paths.folder)
     with _locked(paths.folder):
         if not overwrite:
-            _refuse_existing(paths)
+            refuse_existing(paths)
         _undo_interrupted(paths)
         old = _present_payloads(paths)
         staged: dict[str, Path] = {}
@@ -58,11 +62,29 @@ def commit(paths: ArtifactPaths, payloads: dict[str, bytes], sidecar_bytes: byte
         _tidy(paths, keep=set(payloads))
 
 
-def _refuse_existing(paths: ArtifactPaths) -> None:
+def _refuse_oversized(payloads: dict[str, bytes], sidecar_bytes: bytes) -> None:
+    sizes = {suffix: (len(data), LIMITS.payload) for suffix, data in payloads.items()}
+    for suffix, (size, limit) in {**sizes, "json": (len(sidecar_bytes), LIMITS.sidecar)}.items():
+        if size > limit:
+            raise ValueError(f"not saved: the .{suffix} would have {size} bytes, no reader takes more than {limit}")
+
+
+def _make_folder(folder: Path) -> None:
+    missing = [parent for parent in (folder, *folder.parents) if not parent.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for made in reversed(missing):
+            _sync_folder(made.parent)
+    except FileExistsError:  # a file: not what FileExistsError says of a model
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder)) from None
+
+
+def refuse_existing(paths: ArtifactPaths) -> None:
+    """Raise ``FileExistsError`` where one of the model's files is there already."""
     for suffix in SUFFIXES:
         file = paths.file(suffix[1:])
         if file.exists():
-            raise FileExistsError(f"{file} exists already: choose another name, or save with overwrite=True")
+            raise FileExistsError(f"{file} exists already: choose another name or allow overwriting")
 
 
 def _undo_interrupted(paths: ArtifactPaths) -> None:
@@ -90,18 +112,23 @@ def _present_payloads(paths: ArtifactPaths) -> dict[str, Path]:
 
 def _write_aside(paths: ArtifactPaths, suffix: str, data: bytes) -> Path:
     aside = paths.folder / f".{paths.name}.{suffix}.new"
+    _write_synced(aside, data, paths.file(suffix))
+    return aside
+
+
+def _write_synced(target: Path, data: bytes, named: Path) -> None:
+    """Write ``target`` and sync it, or leave nothing; an ``OSError`` without a path gets that of ``named``."""
     try:
-        with aside.open("wb") as file:
+        with target.open("wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
     except BaseException as error:
         with contextlib.suppress(OSError):
-            aside.unlink(missing_ok=True)
+            target.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.filename is None:
-            raise OSError(error.errno, error.strerror, str(paths.file(suffix))) from None
+            raise OSError(error.errno, error.strerror, str(named)) from None
         raise
-    return aside
 
 
 def _link(file: Path, second_name: Path) -> None:
@@ -110,8 +137,13 @@ def _link(file: Path, second_name: Path) -> None:
         second_name.hardlink_to(file)
     except OSError:  # a file system without hard links
         copy = second_name.with_name(second_name.name + ".copy")
-        shutil.copyfile(file, copy)
-        copy.replace(second_name)
+        _write_synced(copy, file.read_bytes(), file)
+        try:
+            copy.replace(second_name)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                copy.unlink()
+            raise
 
 
 def _put_back(second_name: Path, file: Path) -> None:
@@ -134,19 +166,27 @@ def _undo(paths: ArtifactPaths, old: dict[str, Path], replaced: list[str], stage
 
 
 def _tidy(paths: ArtifactPaths, keep: set[str]) -> None:
-    """Remove the second names, what interrupted saves left, and payloads the new sidecar does not list."""
-    for suffix in SUFFIXES:
-        prefix = f".{paths.name}{suffix}."
-        for file in paths.folder.iterdir():
-            if file.name.startswith(prefix):
+    """Remove the second names, what interrupted saves left, and payloads the new sidecar does not list.
+
+    The new model is in place: what cannot be removed is no reason to call the save failed, the next one tries again.
+    """
+    with contextlib.suppress(OSError):
+        there = list(paths.folder.iterdir())
+        prefixes = [f".{paths.name}{suffix}." for suffix in SUFFIXES]
+        left = [file for file in there for prefix in prefixes if _is_ours(file.name, prefix)]
+        unlisted = [paths.file(suffix[1:]) for suffix in SUFFIXES if suffix[1:] not in {*keep, "json"}]
+        for file in left + unlisted:
+            with contextlib.suppress(OSError):
                 file.unlink(missing_ok=True)
-        if suffix != ".json" and suffix[1:] not in keep:
-            paths.file(suffix[1:]).unlink(missing_ok=True)
+
+
+def _is_ours(name: str, prefix: str) -> bool:
+    return name.startswith(prefix) and _OURS.fullmatch(name, len(prefix)) is not None
 
 
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    if fcntl is None:
+    if sys.platform == "win32":  # no such lock there; the order of renames still holds
         yield
         return
     descriptor = os.open(folder, os.O_RDONLY)

@@ -79,7 +79,12 @@ def _integral(value: Any) -> bool:
 
 
 def _real(value: Any) -> bool:
-    return hasattr(value, "__float__") and not isinstance(value, (bool, str)) and math.isfinite(value)
+    if not hasattr(value, "__float__") or isinstance(value, (bool, str)):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer beyond float
+        return False
 
 
 def _is_contamination(value: Any) -> bool:
@@ -123,12 +128,19 @@ def _parse(file: Path) -> dict[str, Any]:
         raise ConfigurationError(f"{file}: a configuration is a .toml or .json file")
     try:
         text = file.read_text(encoding="utf-8")
-        document = tomllib.loads(text) if suffix == ".toml" else json.loads(text)
-    except ValueError as error:  # both parsers' errors, and undecodable bytes
+        document = tomllib.loads(text) if suffix == ".toml" else json.loads(text, object_pairs_hook=_distinct)
+    except (ValueError, RecursionError) as error:  # both parsers' errors, undecodable bytes, absurd nesting
         raise ConfigurationError(f"{file}: not valid {suffix[1:].upper()}: {error}") from None
     if not isinstance(document, dict):
         raise ConfigurationError(f"{file}: expected tables {' and '.join(TABLES)} at the top")
     return document
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a key stands twice in one table")
+    return members
 
 
 def _table(document: Mapping[str, Any], key: str, where: str) -> Mapping[str, Any]:

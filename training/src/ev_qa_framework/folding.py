@@ -8,7 +8,7 @@ the fitted steps' own ``transform``: 64 steps, all splits at once, no rounding a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -21,6 +21,9 @@ from ev_qa_runtime.severity import FloatArray, IntArray
 
 MONOTONE_STEPS = (StandardScaler, MinMaxScaler, MaxAbsScaler, RobustScaler)
 """Transformers that work on each column alone and never change its order (or always reverse it)."""
+
+_BLOCK_CELLS = 2**21
+"""Cells of the matrices that are sent through the steps at once: 16 MB each."""
 
 _LOWEST = np.int64(np.iinfo(np.int64).min)
 
@@ -67,33 +70,77 @@ def fold(forest: FlatForest, steps: Sequence[Any], n_features: int) -> FlatFores
     """
     if not len(forest.threshold):
         return forest
-    reverses = _reversed_columns(steps, n_features)[forest.column]
-    low = np.full(len(forest.threshold), ordered_bits(np.array([-np.inf]))[0])
-    high = np.full(len(forest.threshold), ordered_bits(np.array([np.inf]))[0])
-    # Find the last double that goes left; in a reversed column, the last that goes right.
+    reversed_columns = _reversed_columns(steps, n_features)
+    cut = np.empty(len(forest.threshold))
+    never = np.zeros(len(forest.threshold), dtype=bool)
+    for nodes in _blocks(forest.column, n_features):
+        cut[nodes], never[nodes] = _cuts(steps, forest.threshold[nodes], forest.column[nodes], reversed_columns)
+    reverses = reversed_columns[forest.column]
+    folded = _swap(replace(forest, threshold=cut), reverses)
+    # A clipping scaler can send every reading to the far side, which no threshold says: swap, and let all go "left".
+    return _swap(replace(folded, threshold=np.where(never, np.inf, cut)), never)
+
+
+def _blocks(column: IntArray, n_features: int) -> Iterator[IntArray]:
+    """Node numbers in blocks whose columns are about evenly filled, so that few cells of a block are wasted."""
+    order = np.argsort(column, kind="stable")
+    rank = np.empty(len(column), dtype=np.int64)
+    counts = np.bincount(column, minlength=n_features)
+    rank[order] = np.arange(len(column)) - np.repeat(np.cumsum(counts) - counts, counts)
+    rows = max(_BLOCK_CELLS // n_features, 1)
+    by_rank = np.argsort(rank, kind="stable")
+    for first in range(0, int(rank.max()) + 1, rows):
+        low, high = np.searchsorted(rank[by_rank], (first, first + rows))
+        yield by_rank[low:high]
+
+
+def _cuts(
+    steps: Sequence[Any], threshold: FloatArray, column: IntArray, reversed_columns: BoolArray
+) -> tuple[FloatArray, BoolArray]:
+    """Per node the last reading on the near side (left, or right in a reversed column); and where there is none."""
+    place = _Block(column, len(reversed_columns))
+    reverses = reversed_columns[column]
+
+    def near_side(readings: FloatArray) -> BoolArray:
+        goes_left = place.taken(to_float32(transform_rows(steps, place.rows(readings)))) <= threshold
+        return np.asarray(goes_left != reverses)
+
+    low = np.full(len(threshold), ordered_bits(np.array([-np.inf]))[0])
+    high = np.full(len(threshold), ordered_bits(np.array([np.inf]))[0])
+    never = ~near_side(np.full(len(threshold), -np.inf))
     while (low < high).any():
         middle = _upper_middle(low, high)
-        goes_left = _scaled(steps, from_ordered_bits(middle), forest.column, n_features) <= forest.threshold
-        before_cut = goes_left != reverses
-        low = np.where(before_cut, middle, low)
-        high = np.where(before_cut, high, middle - 1)
-    folded = replace(forest, threshold=from_ordered_bits(low))
-    folded = _swap(folded, reverses)
-    # A clipping scaler can send every reading right, which no threshold says: swap, and let all go "left".
-    first = np.full(len(low), -np.inf)
-    never = (_scaled(steps, first, forest.column, n_features) <= forest.threshold) == reverses
-    return _swap(replace(folded, threshold=np.where(never, np.inf, folded.threshold)), never)
+        near = near_side(from_ordered_bits(middle))
+        low = np.where(near, middle, low)
+        high = np.where(near, high, middle - 1)
+    return from_ordered_bits(low), never
+
+
+class _Block:
+    """A matrix [rows, F] with one cell a node, in the node's own column."""
+
+    def __init__(self, column: IntArray, n_features: int) -> None:
+        self._column = column
+        order = np.argsort(column, kind="stable")
+        counts = np.bincount(column, minlength=n_features)
+        self._row = np.empty(len(column), dtype=np.int64)
+        self._row[order] = np.arange(len(column)) - np.repeat(np.cumsum(counts) - counts, counts)
+        self._shape = (int(counts.max()), n_features)
+
+    def rows(self, readings: FloatArray) -> FloatArray:
+        """``readings`` of the nodes in place, zeros elsewhere."""
+        rows = np.zeros(self._shape)
+        rows[self._row, self._column] = readings
+        return rows
+
+    def taken(self, rows: Any) -> Any:
+        """The nodes' cells of a matrix."""
+        return rows[self._row, self._column]
 
 
 def _upper_middle(low: IntArray, high: IntArray) -> IntArray:
-    return (low >> 1) + (high >> 1) + ((low & 1) | (high & 1))
-
-
-def _scaled(steps: Sequence[Any], readings: FloatArray, column: IntArray, n_features: int) -> Any:
-    rows = np.zeros((len(readings), n_features))
-    index = np.arange(len(readings))
-    rows[index, column] = readings
-    return to_float32(transform_rows(steps, rows))[index, column]
+    middle: IntArray = (low >> 1) + (high >> 1) + ((low & 1) | (high & 1))
+    return middle
 
 
 def _reversed_columns(steps: Sequence[Any], n_features: int) -> BoolArray:

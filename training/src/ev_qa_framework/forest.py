@@ -25,7 +25,7 @@ class FlatForest:
     ``root`` int64 [T] indexes interior nodes; ``column`` int64 [M] is the input column a node reads; a node goes left
     where ``reading <= threshold``; ``missing_left`` bool [M] routes NaN; ``left``/``right`` int64 [M] index interior
     nodes, or leaves where ``left_is_leaf``/``right_is_leaf``; ``leaf_value`` float64 [L]. A tree that is a single
-    leaf gets one interior node with that leaf on both sides.
+    leaf gets one interior node with a copy of that leaf on either side.
     """
 
     root: IntArray
@@ -83,18 +83,17 @@ def _flatten(
     nodes = tree.__getstate__()["nodes"]
     is_leaf = nodes["left_child"] == -1
     if is_leaf[0]:
-        leaf = np.array([leaves_before])
         yes, zero = np.array([True]), np.array([0])
         return {
             "root": np.array([nodes_before]),
             "column": zero,
             "threshold": np.array([0.0]),
             "missing_left": yes,
-            "left": leaf,
+            "left": np.array([leaves_before]),
             "left_is_leaf": yes,
-            "right": leaf,
+            "right": np.array([leaves_before + 1]),
             "right_is_leaf": yes,
-            "leaf_value": values[:1].astype(np.float64),
+            "leaf_value": np.repeat(values[:1].astype(np.float64), 2),
         }
     interior = ~is_leaf
     place = np.where(is_leaf, leaves_before + np.cumsum(is_leaf) - 1, nodes_before + np.cumsum(interior) - 1)

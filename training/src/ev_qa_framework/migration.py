@@ -50,6 +50,8 @@ def migrate(
     pipeline = Pipeline([(SCALER_STEP, content["scaler"]), (MODEL_STEP, content["model"])])
     _check_parts(path, content)
     names = features or _feature_names(path, content["scaler"])
+    if len(names) != content["scaler"].n_features_in_:
+        raise ArtifactError(f"{path}: it has {content['scaler'].n_features_in_} features, not {len(names)}: {names}")
     rows = _synthetic_rows(content["scaler"])
     analyzer = EVBatteryAnalyzer(
         contamination=content.get("contamination", content["model"].contamination),

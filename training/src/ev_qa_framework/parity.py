@@ -11,9 +11,9 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 
 from ev_qa_framework.backends import pipeline_scores
-from ev_qa_framework.export import affine_steps, folded_forest
+from ev_qa_framework.export import export_steps, folded_forest
 from ev_qa_framework.folding import from_ordered_bits, ordered_bits, to_float32, transform_rows
-from ev_qa_framework.forest import path_length
+from ev_qa_framework.forest import FlatForest, path_length
 from ev_qa_runtime.contract import GoldenRows, ParityRecord, ScoringRule, Thresholds
 from ev_qa_runtime.severity import (
     FloatArray,
@@ -71,15 +71,17 @@ def scored_from_path_length(path_lengths: FloatArray, rule: ScoringRule) -> Scor
     return Scored(scores, labels(path_lengths, rule), severity_codes(path_lengths, rule))
 
 
-def adversarial_rows(pipeline: Pipeline, around: FloatArray, count: int, seed: int = 0) -> FloatArray:
+def adversarial_rows(
+    pipeline: Pipeline, around: FloatArray, count: int, seed: int = 0, *, forest: FlatForest | None = None
+) -> FloatArray:
     """Rows made to go wrong, float64 [count, F].
 
     Cells lie on split thresholds in raw units or one ulp to either side, are missing, denormal or huge; the others
-    are those of random rows of ``around``.
+    are those of random rows of ``around``. ``forest`` is the folded one, where the caller has it already.
     """
     rng = np.random.default_rng(seed)
     rows = around[rng.integers(0, len(around), count)].copy()
-    forest = folded_forest(pipeline)
+    forest = folded_forest(pipeline) if forest is None else forest
     for column in range(rows.shape[1]):
         splits = forest.threshold[(forest.column == column) & np.isfinite(forest.threshold)]
         if len(splits):
@@ -90,17 +92,19 @@ def adversarial_rows(pipeline: Pipeline, around: FloatArray, count: int, seed: i
     return np.where(kind > 0.97, rng.choice(WILD_READINGS, rows.shape), rows)
 
 
-def golden_rows(pipeline: Pipeline, around: FloatArray, thresholds: Thresholds) -> GoldenRows:
+def golden_rows(
+    pipeline: Pipeline, around: FloatArray, thresholds: Thresholds, *, forest: FlatForest | None = None
+) -> GoldenRows:
     """Rows for the load-time self-test, with what scikit-learn says of them.
 
     Half are ordinary, from the lowest to the highest score, half adversarial.
     """
     order = np.argsort(pipeline_scores(pipeline, around), kind="stable")
     ordinary = around[order[np.linspace(0, len(around) - 1, GOLDEN_COUNT // 2).astype(int)]]
-    rows = np.concatenate([ordinary, adversarial_rows(pipeline, around, GOLDEN_COUNT // 2, seed=1)])
+    rows = np.concatenate([ordinary, adversarial_rows(pipeline, around, GOLDEN_COUNT // 2, seed=1, forest=forest)])
     rows[-1, -1] = np.nan
     scored = scored_by_sklearn(pipeline, rows, thresholds)
-    scaled = to_float32(transform_rows(affine_steps(pipeline), rows))
+    scaled = to_float32(transform_rows(export_steps(pipeline).folded, rows))
     return GoldenRows(
         readings=tuple(map(tuple, rows.tolist())),
         path_length=tuple(path_length(pipeline.steps[-1][1], scaled).tolist()),

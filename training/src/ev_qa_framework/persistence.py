@@ -11,11 +11,10 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import logging
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -26,28 +25,20 @@ from sklearn.pipeline import Pipeline
 
 from ev_qa_framework.backends import OnnxBackend, SklearnBackend
 from ev_qa_framework.commit import commit
-from ev_qa_framework.export import EXACT, folded_forest, restated, to_onnx
 from ev_qa_framework.metadata import checked_metadata, version_of
+from ev_qa_framework.onnx_artifact import exported, renamed
 from ev_qa_framework.parity import (
-    adversarial_rows,
-    compare,
-    golden_rows,
     scored_by_sklearn,
-    scored_from_path_length,
     ulp_distance,
 )
 from ev_qa_framework.pipeline import MODEL_STEP, SCALER_STEP
 from ev_qa_framework.trained_model import TrainedModel
 from ev_qa_runtime import sidecar
 from ev_qa_runtime.artifact import Artifact, ArtifactPaths, read_artifact
-from ev_qa_runtime.contract import FileDigest, ModelContract, ParityRecord, Thresholds
+from ev_qa_runtime.contract import FileDigest, ModelContract, Profile, Thresholds
 from ev_qa_runtime.errors import ArtifactError, EvQaError, ModelNotFoundError
-from ev_qa_runtime.session import ScoringSession
-from ev_qa_runtime.severity import scoring_rule, severity_codes
 
 BackendChoice = Literal["auto", "sklearn", "onnx"]
-ADVERSARIAL_ROWS = 2048
-PARITY_TOLERANCE_ULP = 1  # the share of the last power where numpy computes it in two ways; path lengths never differ
 GOLDEN_TOLERANCE_ULP = 4
 logger = logging.getLogger("ev_qa_framework")
 
@@ -59,11 +50,13 @@ def save(
     thresholds: Thresholds,
     parameters: Mapping[str, Any],
     metadata: Mapping[str, Any] | None,
+    profile: Profile | None,
     compress: Any,
     overwrite: bool,
 ) -> ModelContract:
     """Write the three files and return the contract that was written.
 
+    ``profile`` is the ONNX model's, ``exact`` unless said; one that was loaded without scikit-learn keeps its own.
     Raises ``ValueError`` for metadata that JSON cannot hold or where the ONNX model disagrees with scikit-learn,
     ``FileExistsError``, and ``OSError`` with the path.
     """
@@ -79,10 +72,19 @@ def save(
         "parameters": _plain_parameters(parameters),
     }
     if isinstance(trained.backend, SklearnBackend):
-        contract, onnx_model = _exported(trained, trained.backend.pipeline, header)
-        pickled = _pickled(trained, trained.backend.pipeline, contract, compress)
+        forest = trained.backend.pipeline.named_steps[
+            MODEL_STEP
+        ]  # what was fitted: the caller's may have changed since
+        header["parameters"] = _plain_parameters({name: getattr(forest, name) for name in parameters})
+        contract, onnx_model = exported(trained, trained.backend.pipeline, header, profile or "exact")
+        pickled: bytes | None = _pickled(trained, trained.backend.pipeline, contract, compress)
     else:
-        contract, onnx_model = _restated(trained, header)
+        contract, onnx_model = renamed(trained, header)
+        if profile not in (None, contract.onnx.profile):
+            raise ValueError(
+                f"profile {profile!r} needs the Pipeline: this model was loaded without scikit-learn and stays"
+                f" {contract.onnx.profile!r}"
+            )
         pickled = trained.payloads.get("joblib")
     payloads = {"onnx": onnx_model} if pickled is None else {"joblib": pickled, "onnx": onnx_model}
     files = {suffix: digest_of(data) for suffix, data in payloads.items()}
@@ -155,85 +157,6 @@ def _read(filepath: str | os.PathLike[str], backend: BackendChoice) -> Artifact:
     if backend == "sklearn":
         return read_artifact(filepath, wanted=("onnx", "joblib"))
     return read_artifact(filepath, optional=("joblib",))
-
-
-def _exported(trained: TrainedModel, pipeline: Pipeline, header: dict[str, Any]) -> tuple[ModelContract, bytes]:
-    thresholds: Thresholds = header["thresholds"]
-    forest = folded_forest(pipeline)
-    contract = ModelContract(
-        **header,
-        features=trained.features,
-        current_sign=trained.current_sign,
-        scoring=scoring_rule(forest.offset, forest.denominator, thresholds),
-        training=trained.training,
-        environment=trained.environment,
-        onnx=EXACT,
-        parity=ParityRecord(0, 0, 0, 0),
-        golden=golden_rows(pipeline, trained.reference_rows, thresholds),
-        files={},
-        unknown=trained.contract.unknown if trained.contract else {},
-    )
-    model = to_onnx(pipeline, thresholds=thresholds, properties=_properties(contract)).SerializeToString()
-    return replace(contract, parity=_checked_parity(trained, pipeline, contract, model)), model
-
-
-def _checked_parity(trained: TrainedModel, pipeline: Pipeline, contract: ModelContract, model: bytes) -> ParityRecord:
-    """Score reference and adversarial rows with both; ``ArtifactError`` where labels or severities differ."""
-    session = ScoringSession(model, contract)
-    session.self_test(contract)
-    rows = np.concatenate(
-        [trained.reference_rows, adversarial_rows(pipeline, trained.reference_rows, ADVERSARIAL_ROWS)]
-    )
-    found = compare(
-        scored_by_sklearn(pipeline, rows, contract.thresholds),
-        scored_from_path_length(session.path_length(rows), contract.scoring),
-    )
-    if found.max_ulp > PARITY_TOLERANCE_ULP or found.labels_differing or found.severities_differing:
-        raise ArtifactError(
-            f"not saved: the ONNX model differs from scikit-learn by up to {found.max_ulp} ulp on {found.rows} rows"
-            f" ({found.labels_differing} labels, {found.severities_differing} severities differ); report this"
-        )
-    return found
-
-
-def _restated(trained: TrainedModel, header: dict[str, Any]) -> tuple[ModelContract, bytes]:
-    """The contract and ONNX model of a model without its Pipeline, with another header: same trees, same scores."""
-    before = trained.contract
-    if before is None:
-        raise ArtifactError("this model has neither a Pipeline nor a sidecar to save")
-    thresholds: Thresholds = header["thresholds"]
-    rule = scoring_rule(before.scoring.offset, before.scoring.denominator, thresholds)
-    severity = severity_codes(np.array(before.golden.path_length), rule)
-    contract = replace(
-        before,
-        **header | {"parameters": before.parameters},
-        scoring=replace(before.scoring, warning_cut=rule.warning_cut, critical_cut=rule.critical_cut),
-        golden=replace(before.golden, severity=tuple(severity.tolist())),
-    )
-    model = restated(trained.payloads["onnx"], contract.scoring, _properties(contract))
-    ScoringSession(model, contract).self_test(contract)
-    return contract, model
-
-
-def _properties(contract: ModelContract) -> dict[str, str]:
-    """The contract for ``metadata_props``, so that the ``.onnx`` alone says what it takes and means."""
-    values: dict[str, Any] = {
-        "schema_version": contract.schema_version,
-        "name": contract.name,
-        "version": str(contract.version),
-        "created": contract.created,
-        "features": [
-            {"name": feature.name, "unit": feature.unit, "aliases": list(feature.aliases)}
-            for feature in contract.features
-        ],
-        "current_sign": contract.current_sign,
-        "thresholds": asdict(contract.thresholds),
-        "scoring": asdict(contract.scoring),
-    }
-    return {
-        f"ev_qa.{key}": value if isinstance(value, str) else json.dumps(value, allow_nan=False)
-        for key, value in values.items()
-    }
 
 
 def _pickled(trained: TrainedModel, pipeline: Pipeline, contract: ModelContract, compress: Any) -> bytes:

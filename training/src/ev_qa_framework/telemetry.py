@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +13,11 @@ import pandas as pd
 
 from ev_qa_runtime.contract import FeatureSpec, FeatureStatistics, TrainingRecord
 from ev_qa_runtime.errors import TelemetryError
-from ev_qa_runtime.features import KNOWN_FEATURES, Telemetry, normalise_name
+from ev_qa_runtime.features import KNOWN_FEATURES, Telemetry, match_names, normalise_name
 from ev_qa_runtime.severity import FloatArray
 
-TIME_COLUMNS = ("timestamp", "time", "datetime", "time_s", "date")
+TIME_COLUMNS = ("timestamp", "time", "datetime", "date")
+"""Columns of points in time; seconds since the start of a trip say nothing of when the data are from."""
 MINIMUM_ROWS = 10
 """Fewer valid rows than this say nothing about what is normal."""
 
@@ -28,12 +31,39 @@ def read_table(path: str | Path, rows: slice = slice(None)) -> pd.DataFrame:
     if not file.exists():
         raise FileNotFoundError(f"Telemetry file not found: {file}")
     try:
-        frame = pd.read_parquet(file) if file.suffix.lower() in (".parquet", ".pq") else pd.read_csv(file)
-    except (ValueError, UnicodeError) as error:  # pandas' parser errors and pyarrow's are ValueErrors
+        frame = pd.read_parquet(file) if file.suffix.lower() in (".parquet", ".pq") else _read_csv(file)
+    except (ValueError, UnicodeError, pd.errors.ParserWarning) as error:  # pandas' parser errors are ValueErrors
         raise TelemetryError(f"{file}: not a readable table: {str(error).splitlines()[0]}") from None
     frame = frame.iloc[rows]
     frame.attrs["source"] = file.name
     return frame
+
+
+def read_tables(paths: Sequence[str | Path], specs: Sequence[FeatureSpec], rows: slice = slice(None)) -> pd.DataFrame:
+    """Several files of the same features as one frame, whatever each calls its columns; ``rows`` of each.
+
+    Raises as :func:`read_table` does, and ``TelemetryError`` naming the file that lacks a column.
+    """
+    frames = []
+    for path in paths:
+        frame = read_table(path, rows)
+        try:
+            columns = match_names(frame.columns, specs)
+        except TelemetryError as error:
+            raise TelemetryError(f"{path}: {error}") from None
+        frames.append(frame.rename(columns={given: name for name, given in columns.items()}))
+    if len(frames) == 1:
+        return frames[0]
+    data = pd.concat(frames, ignore_index=True)
+    data.attrs["source"] = ", ".join(frame.attrs["source"] for frame in frames)
+    return data
+
+
+def _read_csv(file: Path) -> pd.DataFrame:
+    """As the runtime reads it: ``-`` is missing, and a first column is data even where rows have too many cells."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)  # more cells than the header: never shifted or cut off
+        return pd.read_csv(file, na_values=["-"], index_col=False)
 
 
 def feature_specs(names: tuple[str, ...]) -> tuple[FeatureSpec, ...]:
@@ -85,5 +115,5 @@ def _time_span(frame: pd.DataFrame) -> tuple[str, str] | None:
     for column in frame.columns:
         if isinstance(column, str) and normalise_name(column) in TIME_COLUMNS:
             times = frame[column].dropna()
-            return (str(times.iloc[0]), str(times.iloc[-1])) if len(times) else None
+            return (str(times.min()), str(times.max())) if len(times) else None
     return None

@@ -50,7 +50,8 @@ class TrainedModel:
 def reference_rows(rows: FloatArray) -> FloatArray:
     """At most :data:`REFERENCE_ROWS` rows, evenly spread; a copy."""
     count = min(len(rows), REFERENCE_ROWS)
-    return rows[np.linspace(0, len(rows) - 1, count).astype(int)].copy()
+    chosen: FloatArray = rows[np.linspace(0, len(rows) - 1, count).astype(int)].copy()
+    return chosen
 
 
 def this_environment() -> dict[str, str]:
