@@ -59,10 +59,11 @@ def read_all(paths: Iterable[Path], progress: Progress) -> pd.DataFrame:
 
 def train(data: pd.DataFrame, name: Path, progress: Progress) -> EVBatteryAnalyzer:
     """Fit and save."""
-    task = progress.add_task(f"fitting 200 trees on {len(data):,} rows", total=2)
+    task = progress.add_task(f"fitting 200 trees on {len(data):,} rows", total=1)
     analyzer = EVBatteryAnalyzer()
     analyzer.fit(data)
-    progress.update(task, advance=1, description="saving .joblib + .onnx + .json")
+    progress.update(task, advance=1)
+    task = progress.add_task("saving .joblib + .onnx + .json", total=1)
     analyzer.save_model(name, metadata={"version": "1.0", "dataset": "demo drives"})
     progress.update(task, advance=1)
     return analyzer
@@ -136,8 +137,9 @@ def main() -> int:
     console.print(trip_table(results))
     console.print(closing_table(results, parity))
     console.print(
-        "These are the guide's defaults on three raw signals: they flag much of what is healthy and rate nothing"
-        " CRITICAL.\nTry next:\n"
+        "Parity is what this shows: 0 ulp means that both sides computed the same bits. The verdicts are those of the\n"
+        "default recipe, three raw signals and fixed thresholds: it flags much of what is healthy and rates nothing\n"
+        "CRITICAL (README.md, What it does not do).\nTry next:\n"
         f"  {options.runtime_python} -m ev_qa_runtime info {options.output}\n"
         f"  {options.runtime_python} -m ev_qa_runtime bench {options.output}\n"
         f"  {os.path.relpath(sys.executable)} examples/model_persistence_example.py\n"
@@ -149,4 +151,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit("interrupted")
