@@ -1,7 +1,7 @@
 # Every target sets up what it needs; the second time is quick and offline.
 #   make demo    train on the simulated drives, score them with the slim runtime
 #   make test    every test, and tests/runtime again in an environment that holds only the runtime's wheel
-#   make lint types bench matrix clean
+#   make lint types bench matrix matrix-slice clean
 
 # The first Python of at least 3.11 on the PATH; name another with PYTHON=…
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python; do \
@@ -15,15 +15,17 @@ RUNTIME_SOURCES := $(shell find runtime/src runtime/pyproject.toml runtime/READM
 # Kept in step with [dependency-groups] of pyproject.toml, which pip reads only from version 25.1 on; a test compares.
 TEST_TOOLS := pytest pytest-xdist hypothesis jsonschema
 LINT_TOOLS := $(TEST_TOOLS) ruff mypy import-linter pandas-stubs types-jsonschema
+BENCH_TOOLS := matplotlib skl2onnx threadpoolctl treelite tl2cgen coniferest
+BENCH_FROM_SOURCE := isotree
 
-.PHONY: demo test lint types bench clean setup setup-runtime setup-test
+.PHONY: demo test lint types bench matrix matrix-slice clean setup setup-runtime setup-test
 
 demo: $(VENV)/.training $(SLIM)/.wheel
 	@$(VENV)/bin/python demo/run_demo.py --runtime-python $(SLIM)/bin/python
 
 test: $(VENV)/.test $(SLIM)/.test $(SLIM)/.wheel
-	$(VENV)/bin/python -m pytest -n auto $(PYTEST_ARGS)
-	$(SLIM)/bin/python -m pytest tests/runtime $(PYTEST_ARGS)
+	$(VENV)/bin/python -m pytest -n auto
+	$(SLIM)/bin/python -m pytest tests/runtime
 
 lint: $(VENV)/.lint
 	$(VENV)/bin/ruff check .
@@ -33,8 +35,19 @@ lint: $(VENV)/.lint
 types: $(VENV)/.lint
 	$(VENV)/bin/mypy
 
-bench: $(VENV)/.test $(SLIM)/.wheel
-	$(VENV)/bin/python benchmarks/footprint.py --runtime-python $(SLIM)/bin/python
+# Writes benchmarks/RESULTS.md. BENCH_ARGS=--quick for a smoke run, --telemetry CSV for other telemetry.
+bench: $(VENV)/.bench $(SLIM)/.wheel
+	$(VENV)/bin/python -m benchmarks.run_all --runtime-python $(SLIM)/bin/python $(BENCH_ARGS)
+
+# Every scikit-learn against every onnxruntime, and ten million adversarial rows. Environments stay in build/matrix.
+matrix: $(VENV)/.training
+	$(VENV)/bin/python -m tools.matrix.run
+	$(VENV)/bin/python -m tools.matrix.adversarial_campaign --rows 10000000
+
+# What continuous integration runs of it: needs Python 3.11.
+matrix-slice: $(VENV)/.training
+	$(VENV)/bin/python -m tools.matrix.run --slice
+	$(VENV)/bin/python -m tools.matrix.adversarial_campaign --rows 1000000
 
 clean:
 	rm -rf $(VENV) $(SLIM) build models
@@ -42,7 +55,8 @@ clean:
 setup: $(VENV)/.test $(SLIM)/.test
 
 $(VENV)/.python $(SLIM)/.python: constraints.txt
-	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed and was not found: set PYTHON=/path/to/python" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+	  { echo "Python 3.11 or newer is needed; '$(PYTHON)' is not one: set PYTHON=/path/to/python" >&2; exit 1; }
 	@echo "making $(@D) with $(PYTHON)"
 	@$(PYTHON) -m venv --clear $(@D)
 	@touch $@
@@ -59,6 +73,13 @@ $(VENV)/.test: $(VENV)/.training pyproject.toml
 
 $(VENV)/.lint: $(VENV)/.training pyproject.toml
 	@$(VENV)/$(INSTALL) "installing the lint tools" 36 -- install -c constraints.txt $(LINT_TOOLS)
+	@touch $@
+
+# isotree comes as source: some minutes of compiling, and the benchmark does without it where that fails.
+$(VENV)/.bench: $(VENV)/.training pyproject.toml
+	@$(VENV)/$(INSTALL) "installing the engines to compare with" 36 -- install -c constraints.txt $(BENCH_TOOLS)
+	@$(VENV)/$(INSTALL) "compiling $(BENCH_FROM_SOURCE), some minutes" 4 -- install -c constraints.txt $(BENCH_FROM_SOURCE) \
+	  || echo "$(BENCH_FROM_SOURCE) could not be built: the benchmark will skip it" >&2
 	@touch $@
 
 build/wheels/.runtime: $(VENV)/.training $(RUNTIME_SOURCES)
