@@ -80,7 +80,7 @@ class TreeSession:
         if len(values) < SORTED_FROM_ROWS:
             return self._run(values) if len(values) else np.empty(0)
         path_length = np.empty(len(values))
-        chunk_rows = min(CHUNK_ROWS, -(-len(values) // threads))
+        chunk_rows = min(CHUNK_ROWS, -(-len(values) // max(threads, 1)))
 
         def score(first: int) -> None:
             chunk = values[first : first + chunk_rows]

@@ -87,16 +87,24 @@ def _checked_parity(
     return found
 
 
-def renamed(trained: TrainedModel, header: dict[str, Any]) -> tuple[ModelContract, bytes]:
-    """The contract and ONNX model of a model without its Pipeline, with another header: same trees, same scores."""
+def renamed(trained: TrainedModel, header: dict[str, Any], profile: Profile | None) -> tuple[ModelContract, bytes]:
+    """The contract and ONNX model of a model without its Pipeline, with another header: same trees, same scores.
+
+    Raises ``ValueError`` where ``profile`` is another than the model's: there is no Pipeline to export it from.
+    """
     before = trained.contract
     if before is None:
         raise ArtifactError("this model has neither a Pipeline nor a sidecar to save")
+    if profile not in (None, before.onnx.profile):
+        raise ValueError(
+            f"profile {profile!r} needs the Pipeline: this model was loaded without scikit-learn and stays"
+            f" {before.onnx.profile!r}"
+        )
     thresholds: Thresholds = header["thresholds"]
     rule = scoring_rule(before.scoring.offset, before.scoring.denominator, thresholds, before.onnx.profile)
     contract = replace(
         before,
-        **header | {"parameters": before.parameters},
+        **header,
         scoring=replace(before.scoring, warning_cut=rule.warning_cut, critical_cut=rule.critical_cut),
     )
     model = restated(trained.payloads["onnx"], contract.scoring, _properties(contract))

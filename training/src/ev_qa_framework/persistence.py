@@ -69,22 +69,15 @@ def save(
         "created": created.strftime("%Y-%m-%dT%H:%M:%SZ"),
         "thresholds": thresholds,
         "metadata": user,
-        "parameters": _plain_parameters(parameters),
     }
     if isinstance(trained.backend, SklearnBackend):
-        forest = trained.backend.pipeline.named_steps[
-            MODEL_STEP
-        ]  # what was fitted: the caller's may have changed since
-        header["parameters"] = _plain_parameters({name: getattr(forest, name) for name in parameters})
-        contract, onnx_model = exported(trained, trained.backend.pipeline, header, profile or "exact")
-        pickled: bytes | None = _pickled(trained, trained.backend.pipeline, contract, compress)
+        pipeline = trained.backend.pipeline
+        fitted = pipeline.named_steps[MODEL_STEP]  # the caller's parameters may have changed since
+        header["parameters"] = _plain_parameters({name: getattr(fitted, name) for name in parameters})
+        contract, onnx_model = exported(trained, pipeline, header, profile or "exact")
+        pickled: bytes | None = _pickled(trained, pipeline, contract, compress)
     else:
-        contract, onnx_model = renamed(trained, header)
-        if profile not in (None, contract.onnx.profile):
-            raise ValueError(
-                f"profile {profile!r} needs the Pipeline: this model was loaded without scikit-learn and stays"
-                f" {contract.onnx.profile!r}"
-            )
+        contract, onnx_model = renamed(trained, header, profile)
         pickled = trained.payloads.get("joblib")
     payloads = {"onnx": onnx_model} if pickled is None else {"joblib": pickled, "onnx": onnx_model}
     files = {suffix: digest_of(data) for suffix, data in payloads.items()}
