@@ -4,7 +4,7 @@ Side by side, in one run: the runtime (``load_model`` and ``Detector.score``) an
 ``score_samples``), from the files of one model. Each round starts every program once, one after the other, so that
 whatever else the machine does hits all of them; a ratio is taken within each round, its median is what counts.
 
-* time: wall clock from starting the process to its exit;
+* time: wall clock from starting the process until it says that it has its first verdict;
 * memory: the largest resident set of that process, from ``wait4``. Linux counts what this script held when it
   started the process, so the script imports the standard library only and stays below any of them;
 * load: the model once more in a process that has everything imported, so without the imports;
@@ -102,7 +102,7 @@ print(json.dumps({
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What one process took from start to exit: wall clock and the largest resident set."""
+    """What one process took: wall clock from its start to the first verdict, and its largest resident set."""
 
     seconds: float
     peak_bytes: float
@@ -117,13 +117,15 @@ class Program:
     load: str
 
     def run(self, path: str) -> Usage:
-        """Start it in a fresh process and wait for its end."""
-        code = f"path = {path!r}\n{self.source}"
+        """Start it in a fresh process, wait for its first verdict and for its end."""
+        code = f"path = {path!r}\n{self.source}\nprint(flush=True)"
         started = time.perf_counter()
-        process = subprocess.Popen([self.python, "-P", "-c", code])
-        _, status, resources = os.wait4(process.pid, 0)
-        seconds = time.perf_counter() - started
-        process.returncode = os.waitstatus_to_exitcode(status)
+        with subprocess.Popen([self.python, "-P", "-c", code], stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None  # noqa: S101 - it was just asked for
+            process.stdout.readline()
+            seconds = time.perf_counter() - started
+            _, status, resources = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
             sys.exit(f"footprint: {self.python} ended with {process.returncode}; its message is above")
         in_bytes = 1 if sys.platform == "darwin" else 1024

@@ -15,7 +15,7 @@ from hypothesis.extra import numpy as npst
 
 from ev_qa_runtime import session as session_module
 from ev_qa_runtime.errors import ArtifactError
-from ev_qa_runtime.onnx_pruning import pruned
+from ev_qa_runtime.onnx_pruning import MISSING_VALUE_ROUTING, pruned
 from ev_qa_runtime.session import PATH_LENGTH, TreeSession
 from ev_qa_runtime.severity import score_from_path_length, scores_from_path_length
 from ev_qa_runtime.visiting_order import visiting_order
@@ -33,12 +33,12 @@ def trees(onnx_model: bytes) -> TreeSession:
     return TreeSession(onnx_model, "demo")
 
 
-def wild_rows(count: int) -> np.ndarray:
-    """Telemetry in no order, with repeats, missing, infinite and huge readings."""
+def wild_rows(count: int, *, missing: float = 0.02) -> np.ndarray:
+    """Telemetry in no order, with repeats, infinite and huge readings and a share of missing ones."""
     rng = np.random.default_rng(count)
     rows = np.round(rng.normal(size=(count, 3)) * [15.0, 80.0, 8.0] + [360.0, 0.0, 22.0], 1)
     kind = rng.random(rows.shape)
-    rows[kind < 0.02] = np.nan
+    rows[kind < missing] = np.nan
     rows[(kind > 0.02) & (kind < 0.03)] = np.inf
     rows[(kind > 0.03) & (kind < 0.04)] = -1e300
     return rows
@@ -94,11 +94,12 @@ def test_a_truncated_model_never_loads(seed: int) -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 2999, 3000, 3001, 70_000, 140_000])
-@pytest.mark.parametrize("threads", [1, 3])
-def test_order_chunks_and_threads_change_no_bit(
-    count: int, threads: int, onnx_model: bytes, trees: TreeSession
+@pytest.mark.parametrize("threads", [0, 1, 3])
+@pytest.mark.parametrize("missing", [0.0, 0.02])
+def test_order_chunks_threads_and_missing_readings_change_no_bit(
+    count: int, threads: int, missing: float, onnx_model: bytes, trees: TreeSession
 ) -> None:
-    rows = wild_rows(count)
+    rows = wild_rows(count, missing=missing)
     expected = full_graph(onnx_model, rows) if count else np.empty(0)
     assert np.array_equal(trees.path_length(rows, threads), expected)
 
@@ -111,8 +112,34 @@ def test_chunks_bound_what_onnxruntime_gets_at_once(trees: TreeSession, monkeypa
     monkeypatch.setattr(session_module, "CHUNK_ROWS", 700)
     monkeypatch.setattr(trees, "_run", lambda chunk: seen.append(len(chunk)) or run(chunk))
     assert np.array_equal(trees.path_length(rows), expected)
-    assert 600 < max(seen) <= 700  # repeated rows are not sent
     assert len(seen) == 8
+    assert max(seen) <= 625  # of 5000 / 8 each, less the repeated rows
+
+
+def test_every_thread_gets_as_many_rows(trees: TreeSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = np.random.default_rng(0).normal(size=(5000, 3))
+    seen: list[int] = []
+    run = trees._run
+    monkeypatch.setattr(session_module, "CHUNK_ROWS", 2000)
+    monkeypatch.setattr(trees, "_run", lambda chunk: seen.append(len(chunk)) or run(chunk))
+    trees.path_length(rows, threads=2)
+    assert seen == [1250] * 4
+
+
+def test_only_large_batches_without_missing_readings_go_past_their_routing(
+    onnx_model: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[bytes] = []
+    make = session_module._session
+    monkeypatch.setattr(session_module, "_session", lambda model: loaded.append(model) or make(model))
+    trees = TreeSession(onnx_model, "demo")
+    trees.path_length(wild_rows(2000, missing=0.0))
+    trees.path_length(wild_rows(5000))
+    trees.path_length_of_one([352.4, 41.0, 24.5])
+    assert [MISSING_VALUE_ROUTING.encode() in model for model in loaded] == [True]
+    trees.path_length(wild_rows(5000, missing=0.0))
+    trees.path_length(wild_rows(70_000, missing=0.0))
+    assert [MISSING_VALUE_ROUTING.encode() in model for model in loaded] == [True, False]
 
 
 def test_one_reading_has_the_bits_of_the_batch_in_every_thread(trees: TreeSession) -> None:
@@ -121,7 +148,8 @@ def test_one_reading_has_the_bits_of_the_batch_in_every_thread(trees: TreeSessio
     found: dict[int, list[float]] = {}
 
     def score(number: int) -> None:
-        found[number] = [trees.path_length_of_one(row) for row in rows.tolist()]
+        given = rows.tolist() if number % 2 else np.split(rows, len(rows))
+        found[number] = [trees.path_length_of_one(row) for row in given]
 
     threads = [threading.Thread(target=score, args=(number,)) for number in range(6)]
     for thread in threads:

@@ -24,6 +24,8 @@ from ev_qa_runtime.severity import (
 )
 from ev_qa_runtime.verdict import Verdict, Verdicts, invalid_verdict
 
+_FLOAT64 = np.dtype(np.float64)
+
 
 def load_model(path: str | os.PathLike[str]) -> Detector:
     """Load a model for scoring, once, at start-up.
@@ -47,6 +49,7 @@ class Detector:
         self._session.self_test(self.contract)
         self._names = self.contract.feature_names
         self._one_row = (1, len(self._names))
+        self._path_length_of_one = self._session.path_length_of_one
         self._columns_of = lru_cache(maxsize=64)(self._match)
         self._rule = self.contract.scoring
 
@@ -80,8 +83,8 @@ class Detector:
         Large batches are scored on ``threads`` threads; the bits stay the same. Missing readings are routed as the
         forest learned; use :meth:`predict` or :meth:`verdicts` to judge them.
         """
-        if type(data) is np.ndarray and data.shape == self._one_row and data.dtype == np.float64:
-            path_length = self._session.path_length_of_one(data[0])
+        if type(data) is np.ndarray and data.dtype is _FLOAT64 and data.shape == self._one_row:
+            path_length = self._path_length_of_one(data)
             return np.array([score_from_path_length(path_length, self._rule.denominator)])
         return scores_from_path_length(self.path_length(data, threads), self._rule.denominator)
 
@@ -136,7 +139,7 @@ class Detector:
 
     def _verdict(self, row: list[float]) -> Verdict:
         rule = self._rule
-        path_length = self._session.path_length_of_one(row)
+        path_length = self._path_length_of_one(row)
         if path_length < rule.critical_cut:
             severity = Severity.CRITICAL
         else:

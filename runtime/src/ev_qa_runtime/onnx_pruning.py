@@ -15,44 +15,64 @@ _MODEL_GRAPH = 7
 _GRAPH_NODE = 1
 _GRAPH_OUTPUT = 12
 _NODE_OUTPUT = 2
-_VALUE_NAME = 1
+_NODE_ATTRIBUTE = 5
+_VALUE_NAME = _ATTRIBUTE_NAME = 1
+
+MISSING_VALUE_ROUTING = "nodes_missing_value_tracks_true"
+"""The attribute of a tree operator that only matters for rows with NaN."""
 
 _VARINT, _EIGHT_BYTES, _LENGTH, _FOUR_BYTES = 0, 1, 2, 5
 
 
-def pruned(onnx_model: bytes, output: str) -> bytes:
+def pruned(onnx_model: bytes, output: str, without: str | None = None) -> bytes:
     """The model with ``output`` as its only output and without the nodes after the one that makes it.
 
-    Nodes stand in topological order, as ONNX demands, so later ones cannot matter. Constants they used stay.
+    Nodes stand in topological order, as ONNX demands, so later ones cannot matter. Constants they used stay. The node
+    that makes ``output`` loses the attribute named ``without``.
     Raises ``ArtifactError`` where the bytes are no ONNX model or make no such output.
     """
-    wanted = output.encode()
+    wanted, unwanted = output.encode(), None if without is None else without.encode()
     parts: list[bytes | memoryview] = []
     for number, value, raw in _fields(memoryview(onnx_model)):
         if number == _MODEL_GRAPH:
-            graph = _pruned_graph(value, wanted)
+            graph = _pruned_graph(value, wanted, unwanted)
             parts += [_tag(_MODEL_GRAPH), _varint(len(graph)), graph]
         else:
             parts.append(raw)
     return b"".join(parts)
 
 
-def _pruned_graph(graph: memoryview, wanted: bytes) -> bytes:
-    parts: list[memoryview] = []
+def _pruned_graph(graph: memoryview, wanted: bytes, unwanted: bytes | None) -> bytes:
+    parts: list[bytes | memoryview] = []
     made = False
     for number, value, raw in _fields(graph):
         if number == _GRAPH_NODE:
             if made:
                 continue
-            made = any(field == _NODE_OUTPUT and name == wanted for field, name, _ in _fields(value))
-        elif number == _GRAPH_OUTPUT and not any(
-            field == _VALUE_NAME and name == wanted for field, name, _ in _fields(value)
-        ):
+            made = _holds(value, _NODE_OUTPUT, wanted)
+            if made and unwanted is not None:
+                node = _without_attribute(value, unwanted)
+                parts += [_tag(_GRAPH_NODE), _varint(len(node)), node]
+                continue
+        elif number == _GRAPH_OUTPUT and not _holds(value, _VALUE_NAME, wanted):
             continue
         parts.append(raw)
     if not made:
         raise ArtifactError(f"the ONNX model has no output {wanted.decode()!r}")
     return b"".join(parts)
+
+
+def _without_attribute(node: memoryview, unwanted: bytes) -> bytes:
+    return b"".join(
+        raw
+        for number, value, raw in _fields(node)
+        if number != _NODE_ATTRIBUTE or not _holds(value, _ATTRIBUTE_NAME, unwanted)
+    )
+
+
+def _holds(message: memoryview, number: int, text: bytes) -> bool:
+    """Whether a field ``number`` of ``message`` is ``text``."""
+    return any(field == number and value == text for field, value, _ in _fields(message))
 
 
 def _fields(message: memoryview) -> Iterator[tuple[int, memoryview, memoryview]]:

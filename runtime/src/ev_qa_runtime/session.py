@@ -5,6 +5,8 @@ Invariants:
 * one intra-op thread a session: two would add the trees' path lengths in another order and change the last bits;
 * only the part of the graph that makes ``path_length`` is loaded: the runtime decides scores, labels and severities
   itself, and onnxruntime would compute every other output at each call;
+* large batches without NaN go through a second session, without the routing of missing readings, which saves a tenth
+  of the time: such rows take the same branches in both;
 * neither batch size, nor the order of rows, nor the number of threads changes a bit of a result.
 
 Sessions may be used from many threads at once.
@@ -12,16 +14,17 @@ Sessions may be used from many threads at once.
 
 from __future__ import annotations
 
+import struct
 import threading
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from collections.abc import Callable
+from functools import cached_property, partial
 
 import numpy as np
 import onnxruntime
 
 from ev_qa_runtime.contract import ModelContract
 from ev_qa_runtime.errors import ArtifactError, IncompatibleModelError, IntegrityError
-from ev_qa_runtime.onnx_pruning import pruned
+from ev_qa_runtime.onnx_pruning import MISSING_VALUE_ROUTING, pruned
 from ev_qa_runtime.severity import COMPAT_TOLERANCE, FloatArray, labels, scores_from_path_length, severity_codes
 from ev_qa_runtime.visiting_order import visiting_order
 
@@ -55,14 +58,9 @@ class TreeSession:
 
     def __init__(self, onnx_model: bytes, name: str) -> None:
         """Load the part of ``onnx_model`` that makes path lengths; ``ArtifactError`` where that cannot be done."""
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.log_severity_level = _LOG_ERRORS_ONLY
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
-            tree_model = pruned(onnx_model, PATH_LENGTH)
-            self._session = onnxruntime.InferenceSession(tree_model, options, providers=["CPUExecutionProvider"])
+            self._tree_model = pruned(onnx_model, PATH_LENGTH)
+            self._session = _session(self._tree_model)
         except ArtifactError as error:
             named = f"model {name}: {error}"
             raise type(error)(named) from None
@@ -75,12 +73,14 @@ class TreeSession:
     def path_length(self, values: FloatArray, threads: int = 1) -> FloatArray:
         """Summed path lengths, float64 [N], of C-contiguous float64 [N, F]; a fresh array. NaN is routed as trained.
 
-        Large batches go through in chunks of :data:`CHUNK_ROWS`, on ``threads`` threads where there are several.
+        Large batches go in chunks of at most :data:`CHUNK_ROWS`, on ``threads`` threads where they are several.
         """
         if len(values) < SORTED_FROM_ROWS:
             return self._run(values) if len(values) else np.empty(0)
         path_length = np.empty(len(values))
-        chunk_rows = min(CHUNK_ROWS, -(-len(values) // max(threads, 1)))
+        threads = max(threads, 1)
+        chunks = -(-len(values) // (CHUNK_ROWS * threads)) * threads  # as many for each thread
+        chunk_rows = -(-len(values) // chunks)
 
         def score(first: int) -> None:
             chunk = values[first : first + chunk_rows]
@@ -90,6 +90,8 @@ class TreeSession:
 
         starts = range(0, len(values), chunk_rows)
         if threads > 1 and len(starts) > 1:
+            from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - brings logging along: 8 ms at start
+
             with ThreadPoolExecutor(threads) as pool:  # onnxruntime lets other Python threads run meanwhile
                 list(pool.map(score, starts))
         else:
@@ -98,22 +100,42 @@ class TreeSession:
         return path_length
 
     def path_length_of_one(self, row: list[float] | FloatArray) -> float:
-        """The summed path length of one row of exactly F numbers, without making arrays."""
-        cells, result, run = self._one_row.state
-        cells[:] = row
+        """The summed path length of one row: a list of exactly F numbers or float64 [1, F]. No array is made."""
+        fill, rows, run, result = self._one_row.state
+        if type(row) is list:
+            fill(*row)
+        else:
+            rows[:] = row
         run()
         return result.item()
 
+    @cached_property
+    def _complete(self) -> onnxruntime.InferenceSession:
+        """For rows without NaN; made for the first large batch, so that starting and single readings cost no more."""
+        complete_model = pruned(self._tree_model, PATH_LENGTH, without=MISSING_VALUE_ROUTING)
+        return self._session if len(complete_model) == len(self._tree_model) else _session(complete_model)
+
     def _run(self, values: FloatArray) -> FloatArray:
-        path_length: FloatArray = self._session.run((PATH_LENGTH,), {INPUT_NAME: values})[0]
+        large_and_complete = len(values) >= SORTED_FROM_ROWS and not np.isnan(values.min())
+        session = self._complete if large_and_complete else self._session
+        path_length: FloatArray = session.run((PATH_LENGTH,), {INPUT_NAME: values})[0]
         return path_length.reshape(-1)
+
+
+def _session(onnx_model: bytes) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = _LOG_ERRORS_ONLY
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return onnxruntime.InferenceSession(onnx_model, options, providers=["CPUExecutionProvider"])
 
 
 class _OneRow(threading.local):
     """A thread's own buffers for one row, bound to the session once: no array is made for a reading.
 
-    ``state``: the cells to fill, the array the result lies in, and the call that computes it. The binding in that call
-    holds bare addresses; the arrays live as long as it does, in the same tuple.
+    ``state``: the call that fills the row with numbers, that row, the call that computes, and the array the result lies
+    in. The binding in that call holds bare addresses; the arrays live as long as it does, in the same tuple.
     """
 
     def __init__(self, session: onnxruntime.InferenceSession, n_features: int) -> None:
@@ -121,7 +143,16 @@ class _OneRow(threading.local):
         binding = session.io_binding()
         binding.bind_input(INPUT_NAME, "cpu", 0, np.float64, rows.shape, rows.ctypes.data)
         binding.bind_output(PATH_LENGTH, "cpu", 0, np.float64, result.shape, result.ctypes.data)
-        self.state = rows[0], result, partial(session.run_with_iobinding, binding)
+        fill = partial(struct.Struct(f"={n_features}d").pack_into, rows.data, 0)  # half the time numpy takes for a list
+        self.state = fill, rows, _bound_run(session, binding), result
+
+
+def _bound_run(session: onnxruntime.InferenceSession, binding: onnxruntime.IOBinding) -> Callable[[], None]:
+    """The call that scores what is bound; past onnxruntime's Python wrapper, 3 % of a reading, where that can be."""
+    try:
+        return partial(session._sess.run_with_iobinding, binding._iobinding, None)
+    except AttributeError:
+        return partial(session.run_with_iobinding, binding)
 
 
 class ScoringSession(TreeSession):
