@@ -13,7 +13,7 @@ INSTALL := bin/python tools/pip_install.py
 RUNTIME_SOURCES := $(shell find runtime/src runtime/pyproject.toml runtime/README.md -type f -not -name '*.pyc')
 
 # Kept in step with [dependency-groups] of pyproject.toml, which pip reads only from version 25.1 on; a test compares.
-TEST_TOOLS := pytest pytest-xdist hypothesis jsonschema
+TEST_TOOLS := pytest pytest-xdist hypothesis jsonschema s3fs moto[s3] flask flask-cors
 LINT_TOOLS := $(TEST_TOOLS) ruff mypy import-linter pandas-stubs types-jsonschema
 BENCH_TOOLS := matplotlib skl2onnx threadpoolctl treelite tl2cgen coniferest
 BENCH_FROM_SOURCE := isotree

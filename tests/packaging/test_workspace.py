@@ -62,7 +62,7 @@ def makefile_list(name: str) -> list[str]:
 
 def group(name: str) -> list[str]:
     requirements: list[str] = toml("pyproject.toml")["dependency-groups"][name]
-    return [Requirement(text).name for text in requirements]
+    return [f"{it.name}[{','.join(it.extras)}]" if it.extras else it.name for it in map(Requirement, requirements)]
 
 
 def test_constraints_are_names_and_versions_only() -> None:
