@@ -6,9 +6,11 @@ import hashlib
 import importlib.util
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,6 @@ from tools.matrix.versions import Cell
 
 ROOT = Path(__file__).resolve().parents[2]
 _PROJECTS = {"train": ("runtime", "training"), "score": ("runtime",)}
-_OTHER_TRAINING_NEEDS = ("click>=8.1", "rich>=13.7")
 
 
 class MatrixError(Exception):
@@ -69,8 +70,7 @@ def prepare(cell: Cell, work: Path, wheels: dict[str, Path]) -> Environment | No
     """The cell's environment, made or reused; None where its Python is not installed here."""
     folder = work / "environments" / cell.name
     python = folder / ("Scripts" if os.name == "nt" else "bin") / "python"
-    others = _OTHER_TRAINING_NEEDS if cell.kind == "train" else ()
-    requirements = [*cell.requirements, *others]
+    requirements = [*cell.requirements, *(_other_training_needs(cell) if cell.kind == "train" else ())]
     made, current = folder / "made.json", folder / "wheels.json"
     if not _says(made, requirements):
         interpreter = find_python(cell.python)
@@ -87,6 +87,14 @@ def prepare(cell: Cell, work: Path, wheels: dict[str, Path]) -> Environment | No
             _pip(python, cell.name, "check")
         current.write_text(json.dumps(digests), encoding="utf-8")
     return Environment(cell, python.absolute())
+
+
+def _other_training_needs(cell: Cell) -> list[str]:
+    """What the training side declares to need, less what the cell pins and the runtime, which comes as a wheel."""
+    project = tomllib.loads((ROOT / "training" / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    names = [re.split(r"[<>=!~; \[]", needed, maxsplit=1)[0] for needed in project["dependencies"]]
+    at_hand = {*cell.pins, "ev-qa-runtime"}
+    return [needed for name, needed in zip(names, project["dependencies"], strict=True) if name not in at_hand]
 
 
 def _says(stamp: Path, content: list[str]) -> bool:
