@@ -75,7 +75,8 @@ def test_only_the_runtime_its_needs_and_the_test_tools_are_installed(slim: dict[
 
 
 def test_the_runtime_needs_numpy_and_onnxruntime_directly(slim: dict[str, Any]) -> None:
-    assert {Requirement(need).name for need in slim["requires"]["ev-qa-runtime"]} == {"numpy", "onnxruntime"}
+    needs = map(Requirement, slim["requires"]["ev-qa-runtime"])
+    assert {need.name for need in needs if need.marker is None} == {"numpy", "onnxruntime"}
 
 
 def test_nothing_of_the_training_side_can_be_imported(slim: dict[str, Any]) -> None:
