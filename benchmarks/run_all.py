@@ -39,7 +39,13 @@ NOTES = """\
 - treelite and tl2cgen have no scaler: their rows are scaled by two numpy operations inside the timed call, with
   scikit-learn's bits. coniferest and isotree grow their own trees on the same rows, so they compute another forest.
 - The C floor takes readings for complete, has no NaN routing, and is tuned to this processor by its compiler.
-- scikit-learn and skl2onnx are timed as their users call them; skl2onnx's export is timed once."""
+- scikit-learn and skl2onnx are timed as their users call them; skl2onnx's export is timed once.
+- Where bounds are not reached, tried so far. One row: pruning the graph, bound buffers, the call past onnxruntime's
+  Python wrapper and fewer Python steps (kept); arena, memory pattern, optimisation level, prepacking, trees without
+  the routing of missing readings (no gain). Batch in time order: Z-order, scoring repeated rows once, trees without
+  that routing (kept); lexicographic and Hilbert orders, cells by rank or threshold, other chunk sizes (no gain); even
+  a batch of one repeated row takes onnxruntime 0.7 of the time. Telemetry that repeats more gains more. Cold start:
+  deferred imports (kept); numpy's and onnxruntime's own imports are two thirds of what is left."""
 
 
 def results(workload: Workload, options: Any) -> str:
