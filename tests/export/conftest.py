@@ -16,6 +16,8 @@ from sklearn.ensemble import IsolationForest
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
 
+from ev_qa_framework.export import folded_forest
+from ev_qa_framework.folding import from_ordered_bits, ordered_bits
 from ev_qa_framework.forest import score_denominator
 from ev_qa_framework.parity import Scored, adversarial_rows, scored_by_sklearn
 from ev_qa_runtime.contract import Thresholds
@@ -73,6 +75,23 @@ def hard_rows() -> Callable[[Pipeline, Any, int], Any]:
     return make
 
 
+@pytest.fixture(scope="session")
+def split_rows() -> Callable[..., Any]:
+    """Three rows for every split: on its threshold in raw units, one ulp below and one above; other cells from data."""
+
+    def make(pipeline: Pipeline, data: Any) -> Any:
+        forest = folded_forest(pipeline)
+        splits = np.unique(np.stack([forest.column.astype(np.float64), forest.threshold], axis=1), axis=0)
+        column, threshold = np.repeat(splits[:, 0].astype(int), 3), np.repeat(splits[:, 1], 3)
+        order = ordered_bits(threshold) + np.tile([-1, 0, 1], len(splits))
+        ends = ordered_bits(np.array([-np.inf, np.inf]))
+        rows = data[np.random.default_rng(0).integers(0, len(data), len(column))].copy()
+        rows[np.arange(len(rows)), column] = from_ordered_bits(np.clip(order, *ends))
+        return rows
+
+    return make
+
+
 SCALERS = {
     "standard": StandardScaler,
     "standard, no mean": lambda: StandardScaler(with_mean=False),
@@ -100,7 +119,7 @@ def _pipelines(draw: st.DrawFn) -> tuple[Pipeline, Any]:
         data[:, draw(st.integers(0, n_features - 1))] = draw(st.sampled_from([0.0, 42.0, -1e9]))
     max_samples = draw(st.sampled_from(["auto", 2, 3, 17, 0.5, 1.0, 4096]))
     forest = IsolationForest(
-        n_estimators=draw(st.integers(1, 40)),
+        n_estimators=draw(st.integers(1, 20)),
         max_samples=max_samples if not isinstance(max_samples, int) else min(max_samples, n_rows),
         max_features=draw(st.sampled_from([1.0, 0.5])) if n_features > 1 else 1.0,
         bootstrap=draw(st.booleans()),

@@ -2,8 +2,8 @@
 
 Usage: ``python -m tools.matrix.adversarial_campaign --rows 1000000``. Pipelines are random but seeded: number n of a
 run is the same Pipeline with the same rows on every machine. For each, rows on its split thresholds and one ulp to
-either side, missing, denormal and huge, are scored by scikit-learn, by the runtime and by the graph's own outputs.
-Exits with 1 where a path length, a score, a label or a severity differs.
+either side, missing, denormal, huge and infinite, are scored by scikit-learn and by the runtime. Exits with
+1 where a path length, a score, a label or a severity differs.
 """
 
 from __future__ import annotations
@@ -14,9 +14,12 @@ import multiprocessing
 import resource
 import sys
 import time
+import warnings
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import sklearn
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from sklearn.ensemble import IsolationForest
@@ -33,6 +36,14 @@ from ev_qa_runtime.session import TreeSession
 from ev_qa_runtime.severity import FloatArray
 
 ROWS_A_PIPELINE = 50_000
+WIDE_ROWS = 8_000
+"""Rows a wide Pipeline, which bounds its time and memory."""
+
+SHAPES = {7: "wide", 13: "many trees"}
+"""Which Pipelines of twenty are special."""
+
+MAX_SAMPLES = ["auto", 2, 17, 0.5, 1.0, 4096]
+FITS_MISSING = tuple(map(int, sklearn.__version__.split(".")[:2])) >= (1, 6)
 PATH_LENGTH_CHECKED = 2_000
 """Rows a Pipeline whose path lengths are also added up from scikit-learn's trees, which is slow."""
 
@@ -41,47 +52,85 @@ ONE_BY_ONE = 200
 FIGURES = ("path_lengths_differing", "labels_differing", "severities_differing", "batch_dependent")
 
 
-def random_pipeline(rng: np.random.Generator) -> tuple[Pipeline, FloatArray]:
-    """A fitted Pipeline and the rows it was fitted on: any scalers, shapes of data and forest parameters."""
-    n_features, n_rows = int(rng.choice([1, 2, 3, 3, 3, 5, 12, 40])), int(rng.integers(50, 3000))
+def random_pipeline(rng: np.random.Generator, shape: str = "usual") -> tuple[Pipeline, FloatArray]:
+    """A fitted Pipeline and the rows it was fitted on: any scalers, shapes of data and forest parameters.
+
+    ``shape`` is ``"usual"``, ``"wide"`` (up to 500 features, few trees) or ``"many trees"`` (1,000 small ones).
+    """
+    rows = _training_rows(rng, int(rng.choice([100, 250, 500] if shape == "wide" else [1, 2, 3, 3, 3, 5, 12, 40])))
+    max_samples = rng.choice(np.array([2, 8, 17] if shape == "many trees" else MAX_SAMPLES, dtype=object))
+    trees = {"usual": [1, 7, 25, 50], "wide": [1, 5, 10], "many trees": [1000]}[shape]
+    forest = IsolationForest(
+        n_estimators=int(rng.choice(trees)),
+        max_samples=min(max_samples, len(rows)) if isinstance(max_samples, int) else max_samples,
+        max_features=float(rng.choice([1.0, 1.0, 0.6])),
+        bootstrap=bool(rng.random() < 0.3),
+        contamination=rng.choice(np.array(["auto", 0.1, 0.01, 0.5], dtype=object)),
+        random_state=int(rng.integers(2**31)),
+    )
+    pipeline = Pipeline([*_scalers(rng), ("forest", forest)])
+    columns = [f"feature {number}" for number in range(rows.shape[1])]
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")  # scalers warn of constant columns
+        pipeline.fit(pd.DataFrame(rows, columns=columns) if rng.random() < 0.3 else rows)
+    if rng.random() < 0.3:
+        _set_scales(pipeline, rng)
+    return pipeline, rows
+
+
+def _training_rows(rng: np.random.Generator, n_features: int) -> FloatArray:
+    n_rows = int(rng.integers(50, 3000))
     rows = rng.normal(size=(n_rows, n_features)) * 10.0 ** rng.uniform(-6, 6, n_features)
     rows += 10.0 ** rng.uniform(-3, 6, n_features) * rng.choice([-1, 0, 1], n_features)
     decimals = int(rng.integers(0, 4))
     rows = np.round(rows, decimals) if rng.random() < 0.3 else rows
     if rng.random() < 0.2:
         rows[:, int(rng.integers(n_features))] = rng.normal()
-    scalers = [
+    if rng.random() < 0.3 and FITS_MISSING:
+        rows[rng.random(rows.shape) < 0.02] = np.nan
+    return rows
+
+
+def _scalers(rng: np.random.Generator) -> list[tuple[str, Any]]:
+    kinds = [
         StandardScaler(with_mean=bool(rng.random() < 0.8), with_std=bool(rng.random() < 0.8)),
         MinMaxScaler(feature_range=(-1, float(rng.choice([1, 3]))), clip=bool(rng.random() < 0.5)),
         RobustScaler(with_centering=bool(rng.random() < 0.8)),
         MaxAbsScaler(),
+        "passthrough",
     ]
-    chosen = rng.permutation(len(scalers))[: int(rng.choice([0, 1, 1, 1, 2, 3]))]
-    max_samples = rng.choice(np.array(["auto", 2, 17, 0.5, 1.0, 4096], dtype=object))
-    forest = IsolationForest(
-        n_estimators=int(rng.choice([1, 7, 25, 50, 100])),
-        max_samples=min(max_samples, n_rows) if isinstance(max_samples, int) else max_samples,
-        max_features=float(rng.choice([1.0, 1.0, 0.6])),
-        bootstrap=bool(rng.random() < 0.3),
-        contamination=rng.choice(np.array(["auto", 0.1, 0.01, 0.5], dtype=object)),
-        random_state=int(rng.integers(2**31)),
-    )
-    steps = [(f"scaler{number}", scalers[number]) for number in chosen]
-    return Pipeline([*steps, ("forest", forest)]).fit(rows), rows
+    chosen = rng.permutation(len(kinds))[: int(rng.choice([0, 1, 1, 1, 2, 3]))]
+    return [(f"scaler{number}", kinds[number]) for number in chosen]
+
+
+def _set_scales(pipeline: Pipeline, rng: np.random.Generator) -> None:
+    """Scales that fitting never gives: negative, tiny and both."""
+    for _, step in pipeline.steps[:-1]:
+        scale = getattr(step, "scale_", None)
+        if scale is not None:
+            step.scale_ = scale * rng.choice([-1.0, 1.0, 1e-30, -1e-12], scale.shape)
+
+
+def hard_rows(pipeline: Pipeline, data: FloatArray, count: int, seed: int) -> FloatArray:
+    """Adversarial rows, one cell in a hundred infinite."""
+    rows = adversarial_rows(pipeline, data, count, seed=seed)
+    rng = np.random.default_rng(seed)
+    return np.where(rng.random(rows.shape) < 0.01, rng.choice([-np.inf, np.inf], rows.shape), rows)
 
 
 def compared(job: tuple[int, int]) -> dict[str, Any]:
     """Pipeline number ``job[0]`` on ``job[1]`` rows: what differs."""
     number, count = job
     rng = np.random.default_rng(number)
-    pipeline, data = random_pipeline(rng)
+    shape = SHAPES.get(number % 20, "usual")
+    pipeline, data = random_pipeline(rng, shape)
     ordinary = pipeline_scores(pipeline, data[:500])
     low, high = np.sort(rng.choice(ordinary, 2)).tolist()  # thresholds that are scores: strictness matters
     thresholds = Thresholds(critical=low, warning=high)
     model = to_onnx(pipeline, thresholds=thresholds).SerializeToString()
     steps = export_steps(pipeline)
     rule = model_rule(FlatForest.of(steps.forest), "exact", thresholds)
-    rows = np.concatenate([data[:500], adversarial_rows(pipeline, data, count, seed=number)])[:count]
+    rows = np.concatenate([data[:500], hard_rows(pipeline, data, count, seed=number)])[:count]
     session = TreeSession(model, "of the campaign")
     by_runtime = session.path_length(rows)
     found = compare(scored_by_sklearn(pipeline, rows, thresholds), scored_from_path_length(by_runtime, rule))
@@ -104,10 +153,20 @@ def compared(job: tuple[int, int]) -> dict[str, Any]:
     }
 
 
+def _work(rows: int, first: int) -> list[tuple[int, int]]:
+    """Numbers of Pipelines and how many rows each is given."""
+    work = []
+    number = first
+    while rows:
+        given = min(rows, WIDE_ROWS if SHAPES.get(number % 20) == "wide" else ROWS_A_PIPELINE)
+        work.append((number, given))
+        rows, number = rows - given, number + 1
+    return work
+
+
 def run(rows: int, jobs: int, first: int) -> dict[str, Any]:
     """The whole campaign, with a progress bar; figures added up."""
-    counts = [ROWS_A_PIPELINE] * (rows // ROWS_A_PIPELINE) + [rows % ROWS_A_PIPELINE] * bool(rows % ROWS_A_PIPELINE)
-    work = list(enumerate(counts, start=first))
+    work = _work(rows, first)
     started, found = time.monotonic(), []
     columns = (
         TextColumn("{task.description}"),

@@ -22,6 +22,22 @@ from ev_qa_runtime.severity import FloatArray, IntArray
 MONOTONE_STEPS = (StandardScaler, MinMaxScaler, MaxAbsScaler, RobustScaler)
 """Transformers that work on each column alone and never change its order (or always reverse it)."""
 
+_CONSTANTS = {
+    StandardScaler: (("mean_", False), ("scale_", True)),
+    MinMaxScaler: (("scale_", True), ("min_", False)),
+    MaxAbsScaler: (("scale_", True),),
+    RobustScaler: (("center_", False), ("scale_", True)),
+}
+"""What the steps compute with, in their order; and whether it multiplies or divides, so that 0 is wrong."""
+
+_SWITCHES = {
+    (StandardScaler, "mean_"): "with_mean",
+    (StandardScaler, "scale_"): "with_std",
+    (RobustScaler, "center_"): "with_centering",
+    (RobustScaler, "scale_"): "with_scaling",
+}
+"""Parameters that turn a constant off."""
+
 _BLOCK_CELLS = 2**21
 """Cells of the matrices that are sent through the steps at once: 16 MB each."""
 
@@ -61,6 +77,52 @@ def _without_names(step: Any, rows: FloatArray) -> Any:
     import pandas as pd  # noqa: PLC0415 - array-fitted pipelines need no pandas
 
     return step.transform(pd.DataFrame(rows, columns=names))
+
+
+def check_scales(forest: FlatForest, steps: Sequence[Any], names: Sequence[str]) -> None:
+    """Refuse fitted :data:`MONOTONE_STEPS` that turn readings into NaN, which no threshold can say.
+
+    Fitting never gives such scales, except in columns without a reading, which no split reads; setting them by hand
+    does. Raises ``ValueError`` naming the step and the feature.
+    """
+    columns = np.unique(forest.column[~_of_single_leaves(forest)])
+    for name, step in zip(names, steps, strict=True):
+        for attribute, divides in _CONSTANTS[type(step)]:
+            values = _constants(step, attribute)
+            if values is None:
+                continue
+            wrong = ~np.isfinite(values) | (divides & (values == 0))
+            for column in columns[wrong[columns]].tolist():
+                feature = _feature(steps, column)
+                raise ValueError(
+                    f"step {name!r} ({type(step).__name__}) cannot be exported: its {attribute} of feature {feature} "
+                    f"is {values[column]}, which turns readings into NaN"
+                )
+
+
+def _constants(step: Any, attribute: str) -> FloatArray | None:
+    """What a step adds or multiplies each column with, float64 [F]; None where it does not."""
+    switch = _SWITCHES.get((type(step), attribute))
+    if switch is not None and not getattr(step, switch):
+        return None
+    values = getattr(step, attribute)
+    return None if values is None else np.asarray(values, dtype=np.float64)
+
+
+def _feature(steps: Sequence[Any], column: int) -> str:
+    for step in steps:
+        if hasattr(step, "feature_names_in_"):
+            return repr(str(step.feature_names_in_[column]))
+    return f"number {column}"
+
+
+def _of_single_leaves(forest: FlatForest) -> BoolArray:
+    """Nodes of trees that are one leaf: they read a column, but whatever it holds they give the same."""
+    left, right = (
+        forest.leaf_value[np.where(is_leaf, child, 0)]
+        for child, is_leaf in ((forest.left, forest.left_is_leaf), (forest.right, forest.right_is_leaf))
+    )
+    return np.asarray(forest.left_is_leaf & forest.right_is_leaf & (left == right))
 
 
 def fold(forest: FlatForest, steps: Sequence[Any], n_features: int) -> FlatForest:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import onnx
-from onnx import TensorProto, compose, helper
+from onnx import TensorProto, compose, helper, numpy_helper
 
 from ev_qa_framework.export.graph import ML_DOMAIN, GraphPart
 from ev_qa_framework.export.steps import ExportSteps
 from ev_qa_runtime.contract import OnnxRequirements
+from ev_qa_runtime.session import INPUT_NAME, PATH_LENGTH, TreeSession
 
 
 def converted_part(steps: ExportSteps, needs: OnnxRequirements, source: str, target: str) -> GraphPart:
@@ -30,6 +33,36 @@ def converted_part(steps: ExportSteps, needs: OnnxRequirements, source: str, tar
         following = steps.converted[index + 1][1] if not last else None
         width = steps.n_forest_inputs if following is None else int(following.n_features_in_)
     return GraphPart(tuple(nodes), tuple(initializers))
+
+
+def step_that_does_not_run(steps: ExportSteps, needs: OnnxRequirements) -> tuple[str, Any]:
+    """Name and step of the first converted one that onnxruntime does not run; the last if each of them runs."""
+    for count in range(1, len(steps.converted)):
+        if not _runs(replace(steps, converted=steps.converted[:count]), needs):
+            return steps.converted[count - 1]
+    return steps.converted[-1]
+
+
+def _runs(steps: ExportSteps, needs: OnnxRequirements) -> bool:
+    """Whether onnxruntime takes a row through the converted steps alone; their results are added up."""
+    part = converted_part(steps, needs, INPUT_NAME, "converted")
+    add_up = helper.make_node("ReduceSum", ["converted", "axes"], [PATH_LENGTH])
+    model = helper.make_model(
+        helper.make_graph(
+            [*part.nodes, add_up],
+            "converted_steps",
+            [helper.make_tensor_value_info(INPUT_NAME, TensorProto.DOUBLE, ["N", steps.n_features])],
+            [helper.make_tensor_value_info(PATH_LENGTH, TensorProto.DOUBLE, ["N", 1])],
+            [*part.initializers, numpy_helper.from_array(np.array([1]), "axes")],
+        ),
+        opset_imports=[helper.make_opsetid(domain, version) for domain, version in needs.opsets.items()],
+        ir_version=8,  # the oldest of both profiles'
+    )
+    try:
+        TreeSession(model.SerializeToString(), "of converted steps").path_length(np.zeros((1, steps.n_features)))
+    except Exception:  # noqa: BLE001 - onnxruntime's own exceptions share no base class
+        return False
+    return True
 
 
 def _converted(name: str, step: Any, width: int, needs: OnnxRequirements, prefix: str) -> onnx.GraphProto:

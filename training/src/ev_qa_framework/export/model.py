@@ -17,9 +17,9 @@ from onnx import TensorProto, helper, numpy_helper
 from sklearn.pipeline import Pipeline
 
 from ev_qa_framework.export import graph
-from ev_qa_framework.export.conversion import converted_part
+from ev_qa_framework.export.conversion import converted_part, step_that_does_not_run
 from ev_qa_framework.export.steps import ExportSteps, export_steps
-from ev_qa_framework.folding import fold
+from ev_qa_framework.folding import check_scales, fold
 from ev_qa_framework.forest import FlatForest
 from ev_qa_runtime.contract import OnnxRequirements, Profile, ScoringRule, Thresholds
 from ev_qa_runtime.session import INPUT_NAME, OUTPUT_NAMES, PATH_LENGTH, TreeSession
@@ -52,7 +52,9 @@ def folded_forest(pipeline: Pipeline) -> FlatForest:
 
 
 def _folded(steps: ExportSteps) -> FlatForest:
-    return fold(FlatForest.of(steps.forest), steps.folded, steps.n_forest_inputs)
+    forest = FlatForest.of(steps.forest)
+    check_scales(forest, steps.folded, steps.folded_names)
+    return fold(forest, steps.folded, steps.n_forest_inputs)
 
 
 def model_rule(forest: FlatForest, profile: Profile, thresholds: Thresholds) -> ScoringRule:
@@ -73,12 +75,17 @@ def to_onnx(
     other transformers, and what precedes them, are converted by skl2onnx and followed by the same forest.
 
     ``profile="exact"`` (ai.onnx.ml 5, onnxruntime ≥ 1.21) gives scikit-learn's bits; ``"compat"`` (ai.onnx.ml 3,
-    onnxruntime ≥ 1.15) routes identically and is within 1e-10 of them. ``thresholds`` go into the ``severity``
-    output (default −0.8 and −0.5); ``properties`` into ``metadata_props``.
+    onnxruntime ≥ 1.15) routes identically and is within 1e-10 of them. Both promises are for Pipelines whose steps
+    all fold. What a converted step computes may differ from scikit-learn in its last bits, so a row that close to a
+    split can take its other side, and its score is then another one.
+
+    ``thresholds`` go into the ``severity`` output (default −0.8 and −0.5); ``properties`` into ``metadata_props``.
 
     Raises ``TypeError`` or ``ValueError`` naming the step that stands in the way.
     """
     needs = requirements(profile)
+    if not isinstance(thresholds, Thresholds | None):
+        raise TypeError(f"thresholds must be a Thresholds, not {type(thresholds).__name__}")
     steps = export_steps(pipeline)
     forest = _folded(steps)
     rule = model_rule(forest, profile, thresholds or Thresholds())
@@ -93,19 +100,21 @@ def to_onnx(
     ]
     model = _assembled(parts, steps.n_features, needs)
     if steps.converted:
-        _check_runs(model, steps)
+        _check_runs(model, steps, needs)
     helper.set_model_props(model, dict(properties or {}))
     return model
 
 
-def _check_runs(model: onnx.ModelProto, steps: ExportSteps) -> None:
+def _check_runs(model: onnx.ModelProto, steps: ExportSteps, needs: OnnxRequirements) -> None:
     """Refuse what onnx allows and onnxruntime has no kernel for, such as an imputer in double."""
     try:
         TreeSession(model.SerializeToString(), "exported").path_length(np.zeros((1, steps.n_features)))
     except Exception as error:  # noqa: BLE001 - onnxruntime's own exceptions share no base class
-        names = ", ".join(repr(name) for name, _ in steps.converted)
-        first_line = str(error).splitlines()[0]
-        raise TypeError(f"step(s) {names} cannot be exported: onnxruntime does not run them: {first_line}") from None
+        name, step = step_that_does_not_run(steps, needs)
+        first_line = str(error).strip().partition("\n")[0]
+        raise TypeError(
+            f"step {name!r} ({type(step).__name__}) cannot be exported: onnxruntime does not run it: {first_line}"
+        ) from None
 
 
 def restated(onnx_model: bytes, rule: ScoringRule, properties: Mapping[str, str]) -> bytes:
