@@ -3,8 +3,9 @@
 Invariants:
 
 * suffixes are appended to a stem, never substituted: ``baseline_v2.0`` is a whole stem;
-* file names come from the path asked for, never from the sidecar;
-* bytes leave this module only after their size and SHA-256 matched the sidecar;
+* file names come from the path asked for, never from the sidecar; links are followed, since it is bytes that are
+  verified, and only regular files are read;
+* bytes leave this module only after their size and SHA-256 matched the sidecar, and the sidecar the trust policy;
 * while a model is being replaced, readers get the old one or the new one, whole: a payload that no longer matches
   the sidecar read a moment ago is looked for under its set-aside name, then the sidecar is read again.
 """
@@ -13,15 +14,24 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 from ev_qa_runtime import sidecar
 from ev_qa_runtime.contract import FileDigest, ModelContract
 from ev_qa_runtime.errors import ArtifactError, IntegrityError, ModelNotFoundError
 
+if TYPE_CHECKING:
+    from ev_qa_runtime.trust import TrustPolicy
+
 SUFFIXES = (".joblib", ".onnx", ".json")
+_Result = TypeVar("_Result")
+
+
+_READING = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,40 +89,72 @@ class ArtifactPaths:
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """A verified model: its contract, and the payload bytes by suffix without dot."""
+    """A verified model: its contract, the payload bytes by suffix without dot, and the ids of the keys that signed."""
 
     paths: ArtifactPaths
     contract: ModelContract
     payloads: dict[str, bytes]
+    signed_by: tuple[str, ...] = ()
 
 
 def read_contract(path: str | os.PathLike[str]) -> ModelContract:
-    """The sidecar's contract alone, itself verified; no payload is read."""
-    paths = ArtifactPaths.of(path)
+    """The sidecar's contract alone, its digest verified, its signatures not; no payload is read."""
+    return read_sidecar(path)[1]
+
+
+def read_referenced(path: str | os.PathLike[str], read: Callable[[str | os.PathLike[str]], _Result]) -> _Result:
+    """``read(path)``; a reference such as ``artifacts@champion`` is replaced by the path it leads to.
+
+    Raises what ``read`` raises, and ``ModelNotFoundError`` or ``ArtifactError`` for a reference that leads nowhere.
+    """
+    if "@" not in str(path):
+        return read(path)
+    from ev_qa_runtime.registry_reference import read_resolved  # noqa: PLC0415 - paths need none of it
+
+    return read_resolved(path, read)
+
+
+def read_sidecar(path: str | os.PathLike[str]) -> tuple[bytes, ModelContract]:
+    """The sidecar's bytes and contract, its digest verified, its signatures not."""
+    return read_referenced(path, lambda where: _read_sidecar(ArtifactPaths.of(where)))
+
+
+def _read_sidecar(paths: ArtifactPaths) -> tuple[bytes, ModelContract]:
     with _opened_sidecar(paths) as file:
-        return _decode(paths, file)
+        data, contract, _ = _trusted(paths, file, None)
+    return data, contract
 
 
 def read_artifact(
-    path: str | os.PathLike[str], wanted: tuple[str, ...] = ("onnx",), optional: tuple[str, ...] = ()
+    path: str | os.PathLike[str],
+    wanted: tuple[str, ...] = ("onnx",),
+    optional: tuple[str, ...] = (),
+    policy: TrustPolicy | None = None,
 ) -> Artifact:
-    """Read and verify a model.
+    """Read and verify the model at ``path``, which may be a reference into a registry.
 
     ``wanted`` and ``optional`` are suffixes of payloads without dot; an optional one may be absent on disk.
+    ``policy`` says which models are trusted; None stands for the environment's.
     Raises ``ModelNotFoundError`` (a ``FileNotFoundError``) where a file is missing, ``ArtifactError`` where one is
-    not what the sidecar says.
+    not what the sidecar says, ``SignatureError`` or ``IncompatibleModelError`` where the policy refuses the sidecar.
     """
-    paths = ArtifactPaths.of(path)
+    trust = _policy_of_environment() if policy is None else policy
+    return read_referenced(path, lambda where: _read_artifact(ArtifactPaths.of(where), wanted, optional, trust))
+
+
+def _read_artifact(
+    paths: ArtifactPaths, wanted: tuple[str, ...], optional: tuple[str, ...], policy: TrustPolicy | None
+) -> Artifact:
     faults = 0
     while True:
         with _opened_sidecar(paths) as file:
-            contract = _decode(paths, file)
+            _, contract, signed_by = _trusted(paths, file, policy)
             try:
                 payloads = {suffix: _payload(paths, contract, suffix) for suffix in wanted}
                 for suffix in optional:
                     if suffix in contract.files and paths.file(suffix).exists():
                         payloads[suffix] = _payload(paths, contract, suffix)
-                return Artifact(paths, contract, payloads)
+                return Artifact(paths, contract, payloads, signed_by)
             except (IntegrityError, ModelNotFoundError):
                 faults = faults + 1 if _is_still_there(paths.sidecar, file) else 0
                 if faults == 2:  # twice with nobody replacing the model meanwhile: the fault is real
@@ -121,9 +163,19 @@ def read_artifact(
 
 def _opened_sidecar(paths: ArtifactPaths) -> BinaryIO:
     try:
-        return paths.sidecar.open("rb")
+        return _opened(paths.sidecar)
     except (FileNotFoundError, NotADirectoryError):
         raise ModelNotFoundError(_what_is_missing(paths)) from None
+
+
+def _opened(path: Path) -> BinaryIO:
+    """The file at ``path``, links followed. A pipe or a device is refused: it could keep a reader waiting for ever."""
+    if stat.S_ISREG(path.stat().st_mode):
+        file = os.fdopen(os.open(path, _READING), "rb")
+        if stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # it may have been replaced since
+            return file
+        file.close()
+    raise ArtifactError(f"{path}: it is a folder, a pipe or a device, not a regular file")
 
 
 def _is_still_there(path: Path, file: BinaryIO) -> bool:
@@ -134,10 +186,22 @@ def _is_still_there(path: Path, file: BinaryIO) -> bool:
         return False
 
 
-def _decode(paths: ArtifactPaths, file: BinaryIO) -> ModelContract:
+def _policy_of_environment() -> TrustPolicy | None:
+    if not any(name.startswith("EV_QA_") for name in os.environ):
+        return None
+    from ev_qa_runtime.trust import TrustPolicy  # noqa: PLC0415 - only where something may be demanded
+
+    return TrustPolicy.of()
+
+
+def _trusted(
+    paths: ArtifactPaths, file: BinaryIO, policy: TrustPolicy | None
+) -> tuple[bytes, ModelContract, tuple[str, ...]]:
+    """The sidecar's bytes, their contract, and which trusted keys signed them; without policy nothing is asked."""
     data = _read_limited(file, paths.sidecar, LIMITS.sidecar)
     try:
-        return sidecar.decode(data)
+        contract = sidecar.decode(data)
+        return data, contract, policy.check(data, contract.version) if policy else ()
     except ArtifactError as error:
         raise type(error)(f"{paths.sidecar}: {error}") from None
 
@@ -172,7 +236,9 @@ def _payload(paths: ArtifactPaths, contract: ModelContract, suffix: str) -> byte
 def _verified(path: Path, expected: FileDigest) -> bytes:
     if expected.bytes > LIMITS.payload:
         raise ArtifactError(f"{path}: {expected.bytes} bytes are more than the limit of {LIMITS.payload}")
-    with path.open("rb") as file:
+    with _opened(path) as file:
+        if os.fstat(file.fileno()).st_size != expected.bytes:  # no memory for a size that a sidecar only claims
+            raise IntegrityError(f"{path}: size or SHA-256 differs")
         data = _read_limited(file, path, expected.bytes)
     if len(data) != expected.bytes or hashlib.sha256(data).hexdigest() != expected.sha256:
         raise IntegrityError(f"{path}: size or SHA-256 differs")
@@ -180,7 +246,10 @@ def _verified(path: Path, expected: FileDigest) -> bytes:
 
 
 def _read_limited(file: BinaryIO, path: Path, limit: int) -> bytes:
-    data = file.read(limit + 1)
+    try:
+        data = file.read(limit + 1)
+    except OSError as error:  # a disk that cannot read its block; the system names no path
+        raise OSError(error.errno, error.strerror, str(path)) from None
     if len(data) > limit:
         raise IntegrityError(f"{path}: larger than {limit} bytes, which is more than it may be")
     return data

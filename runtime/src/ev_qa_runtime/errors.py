@@ -20,11 +20,15 @@ class IntegrityError(ArtifactError):
 
 
 class SignatureError(ArtifactError):
-    """A signature is missing where one is demanded, or does not verify."""
+    """A signature is missing where one is demanded, does not verify, has expired, or cannot be checked here."""
 
 
 class IncompatibleModelError(ArtifactError):
-    """The artifact is sound but needs something else: a newer schema reader or a newer onnxruntime."""
+    """The artifact is sound but not for here: it needs a newer runtime or onnxruntime, or is older than demanded."""
+
+
+class RegistryError(ArtifactError):
+    """A registry refuses a change that would break its rules."""
 
 
 class ModelNotFoundError(EvQaError, FileNotFoundError):

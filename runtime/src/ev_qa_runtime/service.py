@@ -5,9 +5,14 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from typing import Any, Generic, Protocol, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from ev_qa_runtime.detector import Detector, load_model
+
+if TYPE_CHECKING:
+    from ev_qa_runtime.model_version import ModelVersion
+    from ev_qa_runtime.trust import PublicKeys
 
 
 class Analyzer(Protocol):
@@ -53,7 +58,23 @@ class LazyModel(Generic[Model]):
 
 
 class ModelService(LazyModel[Detector]):
-    """The runtime's service: ``ModelService("models/baseline_v2.0").predict(batch)``."""
+    """The runtime's service: ``ModelService("models/baseline_v2.0").predict(batch)``.
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        super().__init__(path, load_model)
+    The keywords are those of :func:`~ev_qa_runtime.detector.load_model`.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        public_keys: PublicKeys | None = None,
+        require_signature: bool | None = None,
+        minimum_version: str | ModelVersion | None = None,
+    ) -> None:
+        loader = partial(
+            load_model,
+            public_keys=public_keys,
+            require_signature=require_signature,
+            minimum_version=minimum_version,
+        )
+        super().__init__(path, loader)

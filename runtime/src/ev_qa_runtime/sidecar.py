@@ -3,18 +3,16 @@
 Invariants:
 
 * a sidecar is one JSON object, UTF-8, without duplicate keys, NaN or Infinity;
-* its last member is ``sidecar_sha256``: the SHA-256 of the file's own bytes with that value set to 64 zeros, so
-  any changed byte is noticed without any rule about white space or number formatting;
+* it ends in the digest over its own bytes (:mod:`ev_qa_runtime.seal`), and before that in its signatures, where it
+  has any (:mod:`ev_qa_runtime.signature_member`);
 * unknown members are kept and written back; a newer ``schema_version`` is refused;
 * numbers come back as the same doubles (shortest round-trip form).
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
-import re
 from typing import Any
 
 from ev_qa_runtime.contract import (
@@ -32,26 +30,21 @@ from ev_qa_runtime.contract import (
     Thresholds,
     TrainingRecord,
 )
-from ev_qa_runtime.errors import ArtifactError, IncompatibleModelError, IntegrityError
+from ev_qa_runtime.errors import ArtifactError, IncompatibleModelError
 from ev_qa_runtime.model_version import ModelVersion
+from ev_qa_runtime.seal import DIGEST_KEY, NO_DIGEST, check_digest, sealed
 from ev_qa_runtime.strict_json import Members, number_at, parse_object
-
-DIGEST_KEY = "sidecar_sha256"
-_NO_DIGEST = "0" * 64
-_DIGEST_AT_END = re.compile(rb'"sidecar_sha256": "([0-9a-f]{64})"\n\}\n\Z')
 
 
 def encode(contract: ModelContract) -> bytes:
-    """The sidecar file's bytes for ``contract``; the same contract gives the same bytes."""
-    document = _merge(_document(contract), contract.unknown)
-    document.pop(DIGEST_KEY, None)
-    document[DIGEST_KEY] = _NO_DIGEST
-    blank = (json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False) + "\n").encode()
-    return blank.replace(_tail(_NO_DIGEST), _tail(hashlib.sha256(blank).hexdigest()))
+    """The unsigned sidecar file's bytes for ``contract``; the same contract gives the same bytes."""
+    document = _without_end(_merge(_document(contract), contract.unknown))
+    document[DIGEST_KEY] = NO_DIGEST
+    return sealed((json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False) + "\n").encode())
 
 
 def decode(data: bytes) -> ModelContract:
-    """Read a sidecar file's bytes.
+    """Read a sidecar file's bytes. Signatures must be well-formed; whose they are is for a ``TrustPolicy`` to say.
 
     Raises ``IncompatibleModelError`` for a newer schema, ``IntegrityError`` where the bytes are not the ones that
     were written, and ``ArtifactError`` naming the member for anything malformed.
@@ -62,28 +55,23 @@ def decode(data: bytes) -> ModelContract:
         raise IncompatibleModelError(
             f"the sidecar has schema_version {version}, this runtime reads up to {SCHEMA_VERSION}: update ev-qa-runtime"
         )
-    _check_digest(data)
+    check_digest(data)
+    if b"signatures" in data or "signatures" in document:
+        from ev_qa_runtime.signature_member import check_signatures  # noqa: PLC0415 - unsigned models do without
+
+        check_signatures(data, document)
     try:
         contract = _contract(Members(document))
         unknown = _leftover(document, _document(contract)) or {}
     except RecursionError:
         raise ArtifactError("the sidecar is nested too deeply") from None
-    unknown.pop(DIGEST_KEY, None)
-    object.__setattr__(contract, "unknown", unknown)  # the one field that needs the parsed contract first
+    object.__setattr__(contract, "unknown", _without_end(unknown))  # the one field that needs the parsed contract first
     return contract
 
 
-def _tail(digest: str) -> bytes:
-    return f'"{DIGEST_KEY}": "{digest}"\n}}\n'.encode()
-
-
-def _check_digest(data: bytes) -> None:
-    found = _DIGEST_AT_END.search(data)
-    if found is None:
-        raise IntegrityError(f"the sidecar does not end in its {DIGEST_KEY}: it was truncated or edited")
-    blank = data[: found.start()] + _tail(_NO_DIGEST)
-    if hashlib.sha256(blank).hexdigest().encode() != found.group(1):
-        raise IntegrityError("the sidecar's bytes do not match its own digest: it was edited or damaged")
+def _without_end(members: dict[str, Any]) -> dict[str, Any]:
+    """``members`` without those that belong to one file and not to the contract."""
+    return {key: value for key, value in members.items() if key not in ("signatures", DIGEST_KEY)}
 
 
 def _contract(top: Members) -> ModelContract:
@@ -150,11 +138,13 @@ def _scoring(section: Members) -> ScoringRule:
 
 def _training(section: Members) -> TrainingRecord:
     span = section.pair("time_span")
+    if span is not None and not all(isinstance(moment, str) for moment in span):
+        raise ArtifactError("sidecar: training.time_span must hold two texts")
     return TrainingRecord(
         rows=section.integer("rows"),
         invalid_rows=section.integer("invalid_rows"),
         sha256=section.digest("sha256"),
-        time_span=None if span is None else (str(span[0]), str(span[1])),
+        time_span=None if span is None else (span[0], span[1]),
         source=section.optional_text("source"),
     )
 
@@ -255,6 +245,8 @@ def _feature_document(feature: FeatureSpec) -> dict[str, Any]:
 
 def _leftover(read: Any, known: Any) -> Any:
     """What ``read`` holds beyond ``known``, in the same nesting, or None."""
+    if read is known:  # the user's metadata, which may be large
+        return None
     if isinstance(read, dict) and isinstance(known, dict):
         rest = {key: _leftover(value, known[key]) if key in known else value for key, value in read.items()}
         return {key: value for key, value in rest.items() if key not in known or value is not None} or None
