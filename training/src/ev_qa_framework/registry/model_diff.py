@@ -1,0 +1,163 @@
+"""What changed from one model to another: contract, parameters, data, scores, sizes, and the step the rule asks for."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from ev_qa_framework.registry.model_files import ModelFiles
+from ev_qa_framework.registry.version_rule import Difference, differences, level_of, stepped
+from ev_qa_runtime.contract import FeatureSpec, ModelContract
+from ev_qa_runtime.session import ScoringSession
+from ev_qa_runtime.severity import FloatArray, labels, scores_from_path_length
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureShift:
+    """How the training data of one feature moved, in the feature's unit; None where a contract has no statistics.
+
+    ``mean_shift`` is the difference of the means in standard deviations of the old data, ``std_ratio`` new/old.
+    """
+
+    name: str
+    old_mean: float | None
+    new_mean: float | None
+    mean_shift: float | None
+    std_ratio: float | None
+    old_range: tuple[float, float] | None
+    new_range: tuple[float, float] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """``score_samples`` of one model on some rows, and the share of them that it labels −1."""
+
+    rows: int
+    lowest: float
+    median: float
+    mean: float
+    highest: float
+    flagged: float
+
+
+@dataclass(frozen=True, slots=True)
+class ModelDiff:
+    """Old against new. Pairs are (old, new)."""
+
+    old: str
+    new: str
+    differences: tuple[Difference, ...]
+    rows: tuple[int, int]
+    invalid_rows: tuple[int, int]
+    time_span: tuple[tuple[str, str] | None, tuple[str, str] | None]
+    same_data: bool
+    features: tuple[FeatureShift, ...]
+    scores: tuple[Scores, Scores]
+    scores_computed_from: str
+    bytes: dict[str, tuple[int | None, int | None]]
+    asked: str
+    follows: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        plain = asdict(self)
+        plain["differences"] = [
+            {"level": found.level.name, "what": found.what, "old": found.old, "new": found.new}
+            for found in self.differences
+        ]
+        return plain
+
+
+def model_diff(old: ModelFiles, new: ModelFiles) -> ModelDiff:
+    """Compare two models; their golden rows are scored here, by both where they read the same features."""
+    a, b = old.contract, new.contract
+    scores, computed_from = _scores(old, new)
+    suffixes = sorted({*old.digests, *new.digests})
+    sizes = {suffix: (_size(old, suffix), _size(new, suffix)) for suffix in suffixes}
+    level = level_of(a, b)
+    return ModelDiff(
+        old=a.name,
+        new=b.name,
+        differences=tuple(differences(a, b)),
+        rows=(a.training.rows, b.training.rows),
+        invalid_rows=(a.training.invalid_rows, b.training.invalid_rows),
+        time_span=(a.training.time_span, b.training.time_span),
+        same_data=a.training.sha256 == b.training.sha256,
+        features=feature_shifts(a, b),
+        scores=scores,
+        scores_computed_from=computed_from,
+        bytes=sizes,
+        asked=level.name,
+        follows=str(stepped(a.version, level)),
+    )
+
+
+def feature_shifts(old: ModelContract, new: ModelContract) -> tuple[FeatureShift, ...]:
+    """The training data of every feature that one of the two reads, from the statistics in the contracts."""
+    before = {feature.name: feature for feature in old.features}
+    after = {feature.name: feature for feature in new.features}
+    return tuple(_shift(name, before.get(name), after.get(name)) for name in dict.fromkeys((*before, *after)))
+
+
+def _shift(name: str, old: FeatureSpec | None, new: FeatureSpec | None) -> FeatureShift:
+    a, b = old and old.training, new and new.training
+    moved = ratio = None
+    if a and b:
+        moved = _quotient(b.mean - a.mean, a.std)
+        ratio = _quotient(b.std, a.std)
+    return FeatureShift(
+        name=name,
+        old_mean=a.mean if a else None,
+        new_mean=b.mean if b else None,
+        mean_shift=moved,
+        std_ratio=ratio,
+        old_range=(a.minimum, a.maximum) if a else None,
+        new_range=(b.minimum, b.maximum) if b else None,
+    )
+
+
+def _quotient(value: float, unit: float) -> float | None:
+    """None for a feature that was constant, where no quotient says anything; 0 of it is 0."""
+    if value == 0:
+        return 0.0
+    quotient = value / unit if unit else math.inf
+    return quotient if math.isfinite(quotient) else None
+
+
+def _scores(old: ModelFiles, new: ModelFiles) -> tuple[tuple[Scores, Scores], str]:
+    mine, others = _golden_rows(old.contract), _golden_rows(new.contract)
+    if old.contract.feature_names == new.contract.feature_names:
+        rows = np.concatenate([mine, others])
+        said = f"the complete golden rows of both models ({len(rows)}), scored by each"
+        return (_scored(old, rows), _scored(new, rows)), said
+    said = f"each model's own complete golden rows ({len(mine)} and {len(others)}), since they read different features"
+    return (_scored(old, mine), _scored(new, others)), said
+
+
+def _golden_rows(contract: ModelContract) -> FloatArray:
+    rows: FloatArray = np.array(contract.golden.readings, dtype=np.float64)
+    complete: FloatArray = rows[np.isfinite(rows).all(axis=1)]
+    return complete
+
+
+def _scored(files: ModelFiles, rows: FloatArray) -> Scores:
+    rule = files.contract.scoring
+    path_length = ScoringSession(files.payloads["onnx"], files.contract).path_length(np.ascontiguousarray(rows))
+    scores = scores_from_path_length(path_length, rule.denominator)
+    flagged = labels(path_length, rule) == -1
+    return Scores(
+        rows=len(rows),
+        lowest=float(scores.min()),
+        median=float(np.median(scores)),
+        mean=float(scores.mean()),
+        highest=float(scores.max()),
+        flagged=float(flagged.mean()),
+    )
+
+
+def _size(files: ModelFiles, suffix: str) -> int | None:
+    digest = files.digests.get(suffix)
+    return None if digest is None else digest.bytes

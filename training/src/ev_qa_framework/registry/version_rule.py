@@ -1,0 +1,139 @@
+"""Semantic versions of models by rule: MAJOR, MINOR or PATCH follows from two contracts.
+
+MAJOR: another algorithm, or another feature contract (names, order, units, current sign, a column name it no longer
+answers to). MINOR: other parameters, thresholds or ONNX profile, or a further column name. PATCH: anything else, that
+is the same recipe trained again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+from ev_qa_runtime.contract import ModelContract
+from ev_qa_runtime.errors import RegistryError
+from ev_qa_runtime.model_version import ModelVersion
+
+HIGHEST_NUMBER = 999_999_999
+
+
+class Level(IntEnum):
+    """Which number of a version steps."""
+
+    PATCH = 0
+    MINOR = 1
+    MAJOR = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One thing that two contracts say differently, as text on both sides."""
+
+    level: Level
+    what: str
+    old: str
+    new: str
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.old} -> {self.new}"
+
+
+def differences(old: ModelContract, new: ModelContract) -> list[Difference]:
+    """Everything that makes more than a PATCH, the weightiest first."""
+    found = [*_of_contract(old, new), *_of_recipe(old, new)]
+    return sorted(found, key=lambda difference: -difference.level)
+
+
+def level_of(old: ModelContract, new: ModelContract) -> Level:
+    """The step that the rule asks for between two contracts."""
+    return max((difference.level for difference in differences(old, new)), default=Level.PATCH)
+
+
+def next_version(old: ModelContract, new: ModelContract) -> ModelVersion:
+    """The version that ``new`` must have if it follows ``old``."""
+    return stepped(old.version, level_of(old, new))
+
+
+def stepped(version: ModelVersion, level: Level) -> ModelVersion:
+    """``version`` with the number of ``level`` one higher and those after it 0.
+
+    Raises ``RegistryError`` where that number cannot grow any more.
+    """
+    numbers = {
+        Level.MAJOR: (version.major + 1, 0, 0),
+        Level.MINOR: (version.major, version.minor + 1, 0),
+        Level.PATCH: (version.major, version.minor, version.patch + 1),
+    }[level]
+    if max(numbers) > HIGHEST_NUMBER:
+        raise RegistryError(f"no version follows {version}: its {level.name} number cannot grow: begin a new family")
+    return ModelVersion(*numbers)
+
+
+def step_between(old: ModelVersion, new: ModelVersion) -> Level:
+    """The step that was taken from ``old`` to the higher ``new``: of the first number that differs.
+
+    Raises ``RegistryError`` where a number after it is not 0, or ``new`` is not higher.
+    """
+    if new <= old:
+        raise RegistryError(f"version {new} does not follow {old}")
+    level = Level.MINOR if new.minor != old.minor else Level.PATCH
+    if new.major != old.major:
+        level = Level.MAJOR
+    if (level is Level.MAJOR and new.minor) or (level is not Level.PATCH and new.patch):
+        raise RegistryError(
+            f"version {new} does not follow {old}: after a {level.name} step the numbers behind it are 0"
+        )
+    return level
+
+
+def check_version(old: ModelContract, new: ModelContract) -> None:
+    """Raise ``RegistryError``, with both sides, where the version of ``new`` contradicts the rule."""
+    found = differences(old, new)
+    wanted = max((difference.level for difference in found), default=Level.PATCH)
+    taken = step_between(old.version, new.version)
+    if taken != wanted:
+        said = "; ".join(map(str, found)) or "neither features, algorithm, parameters nor thresholds differ"
+        raise RegistryError(
+            f"version {new.version} after {old.version} is a {taken.name} step, the rule asks for {wanted.name}"
+            f" ({said}): publish it as {stepped(old.version, wanted)}"
+        )
+
+
+def _of_contract(old: ModelContract, new: ModelContract) -> Iterator[Difference]:
+    yield from _unequal(Level.MAJOR, "algorithm", old.algorithm, new.algorithm)
+    yield from _unequal(Level.MAJOR, "features", list(old.feature_names), list(new.feature_names))
+    yield from _unequal(Level.MAJOR, "current sign", old.current_sign, new.current_sign)
+    before = {feature.name: feature for feature in old.features}
+    for feature in new.features:
+        known = before.get(feature.name)
+        if known is None:
+            continue
+        yield from _unequal(Level.MAJOR, f"unit of {feature.name}", known.unit, feature.unit)
+        lost, gained = sorted({*known.aliases} - {*feature.aliases}), sorted({*feature.aliases} - {*known.aliases})
+        if lost:
+            yield Difference(Level.MAJOR, f"{feature.name} no longer answers to", _shown(lost), "[]")
+        if gained:
+            yield Difference(Level.MINOR, f"{feature.name} also answers to", "[]", _shown(gained))
+
+
+def _of_recipe(old: ModelContract, new: ModelContract) -> Iterator[Difference]:
+    for name in sorted({*old.parameters, *new.parameters}):
+        before, after = old.parameters.get(name, "none"), new.parameters.get(name, "none")
+        yield from _unequal(Level.MINOR, name, before, after)
+    for name in ("critical", "warning"):
+        before, after = getattr(old.thresholds, name), getattr(new.thresholds, name)
+        yield from _unequal(Level.MINOR, f"{name}_threshold", before, after)
+    yield from _unequal(Level.MINOR, "ONNX profile", old.onnx.profile, new.onnx.profile)
+
+
+def _unequal(level: Level, what: str, old: Any, new: Any) -> Iterator[Difference]:
+    """As JSON has them: ``max_samples`` 1 is one row, 1.0 is all of them."""
+    if _shown(old) != _shown(new):
+        yield Difference(level, what, _shown(old), _shown(new))
+
+
+def _shown(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, sort_keys=True)
