@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import dataclasses
 import hashlib
+import json
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +110,37 @@ def sealed() -> Callable[[str], bytes]:
         return f'{head}{key}{digest}"\n}}\n'.encode()
 
     return seal
+
+
+@pytest.fixture(scope="session")
+def new_key() -> Callable[[], Any]:
+    """``new_key()``: a private key of ``cryptography``."""
+    ed25519 = pytest.importorskip(
+        "cryptography.hazmat.primitives.asymmetric.ed25519", reason="signatures need the extra `signing`"
+    )
+    return ed25519.Ed25519PrivateKey.generate
+
+
+@pytest.fixture(scope="session")
+def signed(sealed: Callable[[str], bytes]) -> Callable[..., bytes]:
+    """``signed(sidecar, key, signed="2026-…Z", expires=None)``: one more signature, by an implementation of its own."""
+
+    def sign(data: bytes, key: Any, signed: str | None = None, expires: str | None = None) -> bytes:
+        signed = signed or datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        body = data.decode().rpartition(',\n "sidecar_sha256": "')[0]
+        body, _, others = body.partition(',\n "signatures": [\n')
+        blank = f'{body},\n "sidecar_sha256": "{"0" * 64}"\n}}\n'
+        key_id = hashlib.sha256(key.public_key().public_bytes_raw()).hexdigest()[:16]
+        statement = json.dumps({"key_id": key_id, "signed": signed, "expires": expires}, separators=(",", ":"))
+        value = key.sign(f"ev-qa-model-signature-v1\n{statement}\n{blank}".encode())
+        entry = (
+            f'  {{\n   "key_id": "{key_id}",\n   "signed": "{signed}",\n   "expires": {json.dumps(expires)},\n'
+            f'   "signature": "{base64.b64encode(value).decode()}"\n  }}'
+        )
+        entries = others.replace("\n ]", ",\n") + entry
+        return sealed(f'{body},\n "signatures": [\n{entries}\n ],\n "sidecar_sha256": "')
+
+    return sign
 
 
 @pytest.fixture(scope="session")

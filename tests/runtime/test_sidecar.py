@@ -36,6 +36,8 @@ Seal = Callable[[str], bytes]
 finite = st.floats(allow_nan=False, allow_infinity=False)
 counts = st.integers(0, 10**12)
 digests = st.text("0123456789abcdef", min_size=64, max_size=64)
+model_names = st.from_regex(r"\A[A-Za-zÄ-öß№ .-]{0,20}_v[0-9.]{1,9}\Z")
+suffixes = st.sampled_from(["onnx", "joblib", "txt", "7z"])
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | finite | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
@@ -64,7 +66,7 @@ def contracts(draw: st.DrawFn) -> ModelContract:
     readings = st.lists(finite | st.just(math.nan), min_size=len(names), max_size=len(names)).map(tuple)
     critical, warning = sorted(draw(st.tuples(finite, finite)))
     return ModelContract(
-        name=draw(st.text()),
+        name=draw(model_names),
         version=draw(st.builds(ModelVersion, *[st.integers(0, 999_999_999)] * 3)),
         created=draw(st.text()),
         features=features,
@@ -92,7 +94,7 @@ def contracts(draw: st.DrawFn) -> ModelContract:
         golden=GoldenRows(
             tuple(draw(readings) for _ in range(rows)), draw(per_row), draw(per_row), draw(codes), draw(codes)
         ),
-        files=draw(st.dictionaries(st.text(), st.builds(FileDigest, counts, digests), max_size=3)),
+        files=draw(st.dictionaries(suffixes, st.builds(FileDigest, counts, digests), max_size=3)),
         metadata=draw(json_objects),
         algorithm=draw(st.text()),
     )
@@ -279,7 +281,7 @@ def test_deep_nesting_is_refused_or_read_but_never_a_recursion_error(
     try:
         read = sidecar.decode(data)
     except ArtifactError as error:
-        assert "recursion" in str(error) or "nested too deeply" in str(error)  # noqa: PT017 - reading it is fine too
+        assert "recursion" in str(error) or "nested" in str(error)  # noqa: PT017 - reading it is fine too
     else:
         assert read.metadata["deep"]["a"]["a"]
 

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
+import importlib.util
+import json
+import math
 import os
 import pickle
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,9 +18,14 @@ from typing import Any
 import joblib
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import ev_qa_runtime
 from ev_qa_framework import EVBatteryAnalyzer
+from ev_qa_runtime.contract import Thresholds
+from ev_qa_runtime.errors import ArtifactError
+from ev_qa_runtime.severity import contradicting_cut, scoring_rule
 
 BACKENDS = ("auto", "sklearn", "onnx")
 
@@ -161,3 +172,133 @@ def test_an_onnx_file_without_sidecar_says_what_is_missing(saved: Path) -> None:
         FileNotFoundError, match=r"Model file not found: .*the sidecar is missing beside pack_v1\.2\.onnx"
     ):
         EVBatteryAnalyzer.load_model(saved)
+
+
+# --- files that vouch for each other ----------------------------------------------------------------------------------
+
+
+def vouched_for(saved: Path, suffix: str, data: bytes) -> None:
+    """Put ``data`` in a file's place and its digest into the sidecar, as somebody who can write both would."""
+    from ev_qa_framework.persistence import digest_of  # noqa: PLC0415 - of this function alone
+    from ev_qa_runtime import sidecar  # noqa: PLC0415 - the same
+
+    path = saved.with_name(f"{saved.name}.json")
+    contract = sidecar.decode(path.read_bytes())
+    files = {**contract.files, suffix: digest_of(data)}
+    path.write_bytes(sidecar.encode(dataclasses.replace(contract, files=files)))
+    saved.with_name(f"{saved.name}.{suffix}").write_bytes(data)
+
+
+def test_the_onnx_back_end_and_the_runtime_unpickle_nothing_even_if_it_is_vouched_for(
+    saved: Path, bomb: bytes, marker: Path
+) -> None:
+    vouched_for(saved, "joblib", bomb)
+
+    assert EVBatteryAnalyzer.load_model(saved, backend="onnx").model is None
+    assert ev_qa_runtime.load_model(saved).info["backend"] == "onnx"
+
+    assert not marker.exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes belong to POSIX")
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("kind", ["pipe", "folder", "device"])
+def test_what_is_no_file_in_the_place_of_the_joblib_keeps_nobody_waiting(kind: str, backend: str, saved: Path) -> None:
+    file = saved.with_name("pack_v1.2.joblib")
+    file.unlink()
+    if kind == "pipe":
+        os.mkfifo(file)
+    elif kind == "folder":
+        file.mkdir()
+    else:
+        file.symlink_to("/dev/zero")
+
+    with pytest.raises(ValueError, match=r"pack_v1\.2\.joblib: it is a folder, a pipe or a device"):
+        EVBatteryAnalyzer.load_model(saved, backend=backend)
+    assert ev_qa_runtime.load_model(saved).info["backend"] == "onnx"  # which never looks at it
+
+
+HOSTILE = Path(__file__).parents[1] / "data" / "hostile"
+MODELS = json.loads((HOSTILE / "models" / "expectations.json").read_bytes())
+
+
+@pytest.mark.parametrize("backend", ["auto", "onnx"])
+@pytest.mark.parametrize("name", MODELS)
+def test_a_hostile_model_is_refused_by_the_training_side_too(name: str, backend: str, tmp_path: Path) -> None:
+    expected = MODELS[name]
+    for suffix in ("json", "onnx"):
+        sound = HOSTILE / "models" / f"sound_{expected['profile']}.{suffix}"
+        (tmp_path / f"model.{suffix}").write_bytes(sound.read_bytes())
+    vouched_for(tmp_path / "model", "onnx", (HOSTILE / "models" / f"{name}.onnx").read_bytes())
+
+    with pytest.raises(ArtifactError, match=expected["match"]):
+        EVBatteryAnalyzer.load_model(tmp_path / "model", backend=backend)
+
+
+def sidecar_cases() -> list[Any]:
+    spec = importlib.util.spec_from_file_location("sidecar_cases", HOSTILE / "sidecar_cases.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    sound = (HOSTILE / "models" / "sound_exact.json").read_bytes()
+    return [pytest.param(data, match, id=name) for name, data, _, match in module.hostile_sidecars(sound)]
+
+
+@pytest.mark.parametrize("backend", ["auto", "onnx"])
+@pytest.mark.parametrize(("data", "match"), sidecar_cases())
+def test_a_hostile_sidecar_is_refused_by_the_training_side_too(
+    data: bytes, match: str, backend: str, tmp_path: Path
+) -> None:
+    (tmp_path / "model.json").write_bytes(data)
+    (tmp_path / "model.onnx").write_bytes((HOSTILE / "models" / "sound_exact.onnx").read_bytes())
+
+    with pytest.raises(ArtifactError, match=match):
+        EVBatteryAnalyzer.load_model(tmp_path / "model", backend=backend)
+
+
+def test_the_kept_models_are_what_their_generator_writes() -> None:
+    command = [sys.executable, str(HOSTILE / "make_models.py"), "--check"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+# --- what the exporter writes is what is allowed ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("profile", ["exact", "compat"])
+@pytest.mark.parametrize("features", [1, 3, 40])
+@pytest.mark.parametrize("trees", [1, 7, 120])
+@pytest.mark.parametrize("max_samples", [1, 2, 256])
+def test_every_shape_that_is_saved_is_loaded(
+    profile: Any, features: int, trees: int, max_samples: int, tmp_path: Path
+) -> None:
+    rows = np.random.default_rng(trees).normal(size=(300, features)).round(1)
+    names = tuple(f"feature {number}" for number in range(features))
+    analyzer = EVBatteryAnalyzer(n_estimators=trees, max_samples=max_samples, features=names).fit(rows)
+    analyzer.save_model(tmp_path / "model", profile=profile)
+
+    again = EVBatteryAnalyzer.load_model(tmp_path / "model", backend="onnx")  # without its Pipeline
+    again.save_model(tmp_path / "restated", metadata={"note": "ä"})
+
+    expected = ev_qa_runtime.load_model(tmp_path / "model").score_samples(rows)
+    assert np.array_equal(ev_qa_runtime.load_model(tmp_path / "restated").score_samples(rows), expected)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.floats(-1.2, 0.2),
+    st.floats(0, 1.0),
+    st.sampled_from([0.0, 1.0, 2.0, 6.592503255827385, 2048.9541840239835, 1e6]),
+    st.floats(-1.0, -1e-300) | st.sampled_from([-1.0, -0.5, -math.nextafter(1.0, 0.0)]),
+    st.sampled_from(["exact", "compat"]),
+)
+def test_no_rule_of_ours_contradicts_itself(
+    warning: float, lower: float, denominator: float, offset: float, profile: Any
+) -> None:
+    thresholds = Thresholds(critical=warning - lower, warning=warning)
+    rule = scoring_rule(offset, denominator, thresholds, profile)
+    assert contradicting_cut(rule, thresholds) is None
+    if denominator and 0.01 < rule.warning_cut / denominator < 30:
+        wrong = dataclasses.replace(rule, warning_cut=rule.warning_cut * 1.001)
+        assert contradicting_cut(wrong, thresholds) == "warning_cut"

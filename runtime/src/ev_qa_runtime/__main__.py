@@ -8,17 +8,20 @@ import math
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ev_qa_runtime import __version__, commands
-from ev_qa_runtime.exit_codes import USER_ERRORS, exit_code, one_line
+from ev_qa_runtime.exit_codes import USER_ERRORS, exit_code, one_line, printable
 from ev_qa_runtime.row_range import parse_rows
+
+if TYPE_CHECKING:
+    from ev_qa_runtime.trust import TrustPolicy
 
 EXIT_CODES = """exit codes:
   0  done
   2  the command line is wrong
-  3  the model is missing, damaged or cannot be used here
-  4  the telemetry does not fit the model
+  3  the model is missing, damaged, not trusted or cannot be used here
+  4  the telemetry does not fit the model, or a setting or a key will not do
   5  a file cannot be read or written
   130  interrupted
 """
@@ -74,13 +77,18 @@ def _parser() -> argparse.ArgumentParser:
     score.add_argument(
         "--rows", type=_rows, default=slice(None), metavar="START:STOP", help="data rows to score, from 0"
     )
-    score.set_defaults(run=lambda given: commands.score(given.model, given.telemetry, given.output, given.rows))
+    _add_trust_options(score)
+    score.set_defaults(
+        run=lambda given: commands.score(given.model, given.telemetry, given.output, given.rows, _policy(given))
+    )
 
     info = _command(subparsers, "info", "show what a model is and what it was trained on")
-    info.set_defaults(run=lambda given: commands.info(given.model))
+    _add_trust_options(info)
+    info.set_defaults(run=lambda given: commands.info(given.model, _policy(given)))
 
-    verify = _command(subparsers, "verify", "check the digests of every file and score the golden rows")
-    verify.set_defaults(run=lambda given: commands.verify(given.model))
+    verify = _command(subparsers, "verify", "check signatures, the digests of every file, and score the golden rows")
+    _add_trust_options(verify)
+    verify.set_defaults(run=lambda given: commands.verify(given.model, _policy(given)))
 
     bench = _command(subparsers, "bench", "time loading and scoring on this machine")
     bench.add_argument("--seconds", type=_seconds, default=3.0, help="how long to measure (default: 3)")
@@ -101,23 +109,51 @@ def _command(subparsers: Any, name: str, what: str) -> argparse.ArgumentParser:
     return command
 
 
+def _add_trust_options(command: argparse.ArgumentParser) -> None:
+    """What a model must show to be loaded; an option that is not given leaves it to the environment."""
+    command.add_argument(
+        "--public-key",
+        action="append",
+        metavar="PATH",
+        help="trust this key: a .pub file or a folder of them; may be repeated (default: EV_QA_PUBLIC_KEYS)",
+    )
+    command.add_argument(
+        "--require-signature",
+        action=argparse.BooleanOptionalAction,
+        help="refuse a model that no trusted key signed (default: EV_QA_REQUIRE_SIGNATURE, else with keys)",
+    )
+    command.add_argument(
+        "--minimum-version", metavar="X.Y.Z", help="refuse an older model (default: EV_QA_MINIMUM_VERSION)"
+    )
+
+
+def _policy(given: argparse.Namespace) -> TrustPolicy:
+    from ev_qa_runtime.trust import TrustPolicy  # noqa: PLC0415 - the commands that load nothing do without
+
+    return TrustPolicy.of(given.public_key, given.require_signature, given.minimum_version)
+
+
 def _table(result: dict[str, Any], indent: str = "") -> str:
     width = max(map(len, result), default=0)
     lines = []
     for name, value in result.items():
         if isinstance(value, dict) and value:
-            lines += [f"{indent}{name}", _table(value, indent + "  ")]
+            lines += [f"{indent}{printable(name)}", _table(value, indent + "  ")]
         else:
-            lines.append(f"{indent}{name:<{width}}  {_cell(value)}")
+            lines.append(f"{indent}{printable(name):<{width}}  {printable(_cell(value))}")
     return "\n".join(lines)
 
 
 def _cell(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
-    if isinstance(value, list) and all(isinstance(item, dict) for item in value):
-        return ", ".join(" ".join(str(part) for part in item.values() if part is not None) for item in value)
+    if isinstance(value, list) and value:
+        return ", ".join(" ".join(map(str, _parts(item))) for item in value)
     return "-" if value in (None, {}, []) else str(value)
+
+
+def _parts(item: Any) -> list[Any]:
+    return [part for part in item.values() if part is not None] if isinstance(item, dict) else [item]
 
 
 if __name__ == "__main__":

@@ -10,11 +10,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ev_qa_runtime.artifact import SUFFIXES, ArtifactPaths, read_artifact
+from ev_qa_runtime.artifact import SUFFIXES, ArtifactPaths, read_artifact, read_referenced
 from ev_qa_runtime.csv_telemetry import Chunk, CsvTelemetry
 from ev_qa_runtime.detector import Detector, load_model
 from ev_qa_runtime.errors import TelemetryError
@@ -22,14 +22,18 @@ from ev_qa_runtime.features import Telemetry
 from ev_qa_runtime.progress import Progress
 from ev_qa_runtime.verdict import Verdicts
 
+if TYPE_CHECKING:
+    from ev_qa_runtime.trust import TrustPolicy
+
 RESULT_COLUMNS = ("score", "label", "severity", "reasons")
 
 
-def score(model: str, telemetry: str, output: str | None, rows: slice) -> dict[str, Any]:
+def score(model: str, telemetry: str, output: str | None, rows: slice, policy: TrustPolicy | None) -> dict[str, Any]:
     """Score a CSV file; with ``output`` also write its rows with :data:`RESULT_COLUMNS` appended."""
-    detector = load_model(model)
+    artifact = read_artifact(model, policy=policy)
+    detector = Detector(artifact)
     if output is not None:
-        _refuse_to_replace(output, telemetry, ArtifactPaths.of(model))
+        _refuse_to_replace(output, telemetry, artifact.paths)
     seconds = 0.0
     judged: list[Verdicts] = []
     with (
@@ -50,20 +54,24 @@ def score(model: str, telemetry: str, output: str | None, rows: slice) -> dict[s
     return result | _model(detector) | {"microseconds_per_row": 1e6 * seconds / max(result["total_samples"], 1)}
 
 
-def info(model: str) -> dict[str, Any]:
+def info(model: str, policy: TrustPolicy | None) -> dict[str, Any]:
     """Everything a model says of itself."""
-    return load_model(model).info
+    return Detector(read_artifact(model, policy=policy)).info
 
 
-def verify(model: str) -> dict[str, Any]:
-    """Check every file of a model that is there, and its golden rows."""
+def verify(model: str, policy: TrustPolicy | None) -> dict[str, Any]:
+    """Check the signatures of a model, every file of it that is there, and its golden rows."""
+    return read_referenced(model, lambda path: _verified(path, policy))
+
+
+def _verified(model: str | os.PathLike[str], policy: TrustPolicy | None) -> dict[str, Any]:
     paths = ArtifactPaths.of(model)
-    detector = load_model(model)
+    detector = Detector(read_artifact(model, policy=policy))
     files = {}
     for suffix, digest in sorted(detector.contract.files.items()):
         present = f".{suffix}" in SUFFIXES and paths.file(suffix).exists()
         if present:
-            read_artifact(model, wanted=(suffix,))
+            read_artifact(model, wanted=(suffix,), policy=policy)
         files[suffix] = {"sha256": digest.sha256, "bytes": digest.bytes, "state": "verified" if present else "absent"}
     return _model(detector) | {"files": files, "golden_rows": len(detector.contract.golden.readings), "verified": True}
 
@@ -99,7 +107,8 @@ def _timed(work: Callable[[], object]) -> float:
 
 def _model(detector: Detector) -> dict[str, Any]:
     contract = detector.contract
-    return {"model": contract.name, "version": str(contract.version), "sha256": contract.files["onnx"].sha256}
+    named = {"model": contract.name, "version": str(contract.version), "sha256": contract.files["onnx"].sha256}
+    return named | {"signed_by": detector.info["signed_by"]}
 
 
 def _refuse_to_replace(output: str, telemetry: str, paths: ArtifactPaths) -> None:

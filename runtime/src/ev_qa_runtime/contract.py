@@ -4,7 +4,8 @@ Invariants, checked on construction:
 
 * features have distinct, non-empty names;
 * thresholds and path-length cuts are numbers, ``critical <= warning``;
-* golden rows have one expected path length, label and severity each, and one reading per feature.
+* golden rows have one expected path length, label and severity each, and one reading per feature;
+* the name could be a file's on any system, the suffixes of ``files`` are plain; neither is ever made into a path here.
 
 The JSON form lives in :mod:`ev_qa_runtime.sidecar`.
 """
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import copy
 import math
+import re
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
@@ -21,6 +23,15 @@ from ev_qa_runtime.model_version import ModelVersion
 
 SCHEMA_VERSION = 1
 """The newest sidecar layout this package reads; ``docs/stability.md`` has the procedure to bump it."""
+
+MOST_GOLDEN_ROWS = 10_000
+"""Every load scores them: more would be a way to make loading slow. Models are saved with 16."""
+
+LONGEST_NAME = 255
+"""Characters; file systems take no longer one."""
+
+_SUFFIX = re.compile(r"[a-z0-9]{1,16}")
+_DEVICE = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE | re.ASCII | re.DOTALL)
 
 CurrentSign = Literal["discharge_positive", "charge_positive", "unspecified"]
 Profile = Literal["exact", "compat"]
@@ -144,6 +155,8 @@ class GoldenRows:
         lengths = {len(self.readings), len(self.path_length), len(self.score_samples), len(self.label)}
         if len(lengths | {len(self.severity)}) != 1 or not self.readings:
             raise ArtifactError("golden rows and their expected results differ in number, or there are none")
+        if len(self.readings) > MOST_GOLDEN_ROWS:
+            raise ArtifactError(f"there are {len(self.readings)} golden rows, at most {MOST_GOLDEN_ROWS} are scored")
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,9 +199,13 @@ class ModelContract:
     def __post_init__(self) -> None:
         names = self.feature_names
         if not names or len(set(names)) != len(names):
-            raise ArtifactError(f"feature names must be distinct and at least one, not {list(names)}")
+            raise ArtifactError(f"feature names must be distinct and at least one, not {_shown(names)}")
         if any(len(row) != len(names) for row in self.golden.readings):
-            raise ArtifactError(f"a golden row does not have one reading for each of {list(names)}")
+            raise ArtifactError(f"a golden row does not have one reading for each of {_shown(names)}")
+        _check_name(self.name)
+        for suffix in self.files:
+            if _SUFFIX.fullmatch(suffix) is None or suffix == "json":
+                raise ArtifactError(f"files: {suffix!r:.40} is not the suffix of a payload, such as onnx")
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -216,3 +233,17 @@ class ModelContract:
             "library_versions": dict(self.environment),
             "metadata": copy.deepcopy(self.metadata),
         }
+
+
+def _shown(names: tuple[str, ...]) -> str:
+    return f"{list(names[:20])!r:.400}"
+
+
+def _check_name(name: str) -> None:
+    """Names come from file names and may become such again, on other systems and in other programs."""
+    if not name or name in (".", "..") or len(name) > LONGEST_NAME:
+        raise ArtifactError(f"name: {name!r:.40} has no or more than {LONGEST_NAME} characters, or is a folder's")
+    if any(character in "/\\:" or not character.isprintable() for character in name):
+        raise ArtifactError(f"name: {name!r:.40} holds a separator of paths or a character that cannot be printed")
+    if _DEVICE.fullmatch(name):
+        raise ArtifactError(f"name: {name!r:.40} is a device's under Windows")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,19 +24,38 @@ from ev_qa_runtime.severity import (
 )
 from ev_qa_runtime.verdict import Verdict, Verdicts, invalid_verdict
 
+if TYPE_CHECKING:
+    from ev_qa_runtime.model_version import ModelVersion
+    from ev_qa_runtime.trust import PublicKeys, TrustPolicy
+
 _FLOAT64 = np.dtype(np.float64)
 
 
-def load_model(path: str | os.PathLike[str]) -> Detector:
+def load_model(
+    path: str | os.PathLike[str],
+    *,
+    public_keys: PublicKeys | None = None,
+    require_signature: bool | None = None,
+    minimum_version: str | ModelVersion | None = None,
+) -> Detector:
     """Load a model for scoring, once, at start-up.
 
     ``path`` may carry one of the suffixes or none. Verifies the digests, checks schema and onnxruntime version, and
     scores the golden rows. Needs ``NAME.json`` and ``NAME.onnx``; the ``.joblib`` is never opened.
 
-    Raises ``FileNotFoundError`` where no model lies there and ``ArtifactError`` (a ``ValueError``) where it cannot
-    be trusted or used.
+    With ``public_keys`` (paths of PEM files or of folders of ``*.pub`` files, PEM bytes, or keys) the sidecar must be
+    signed by one of them, unless ``require_signature`` is False. ``minimum_version`` refuses older models. What is
+    None comes from the environment: ``EV_QA_PUBLIC_KEYS``, ``EV_QA_REQUIRE_SIGNATURE``, ``EV_QA_MINIMUM_VERSION``.
+
+    Raises ``FileNotFoundError`` where no model lies there, ``ArtifactError`` (a ``ValueError``) where it cannot be
+    trusted or used, and ``ConfigurationError`` for a key that is none.
     """
-    return Detector(read_artifact(path))
+    policy: TrustPolicy | None = None  # the environment's
+    if public_keys is not None or require_signature is not None or minimum_version is not None:
+        from ev_qa_runtime.trust import TrustPolicy  # noqa: PLC0415 - only where something is demanded
+
+        policy = TrustPolicy.of(public_keys, require_signature, minimum_version)
+    return Detector(read_artifact(path, policy=policy))
 
 
 class Detector:
@@ -45,6 +64,7 @@ class Detector:
     def __init__(self, artifact: Artifact) -> None:
         """Build from verified bytes and score the golden rows; :func:`load_model` is the usual way in."""
         self.contract: ModelContract = artifact.contract
+        self._signed_by = artifact.signed_by
         self._session = ScoringSession(artifact.payloads["onnx"], self.contract)
         self._session.self_test(self.contract)
         self._names = self.contract.feature_names
@@ -59,7 +79,8 @@ class Detector:
     @property
     def info(self) -> dict[str, Any]:
         """The model in plain types, the keys of ``get_model_info()``; a fresh dictionary."""
-        return self.contract.info() | {"backend": "onnx", "onnxruntime": installed_onnxruntime()}
+        here = {"signed_by": list(self._signed_by), "backend": "onnx", "onnxruntime": installed_onnxruntime()}
+        return self.contract.info() | here
 
     def path_length(self, data: Any, threads: int = 1) -> FloatArray:
         """Path lengths summed over the trees, float64 [N]: the same bits on every machine."""

@@ -29,9 +29,14 @@ def exit_code(error: BaseException) -> int:
 
 
 def one_line(error: BaseException) -> str:
-    """What to tell the user: for errors of the operating system, the path first."""
+    """What to tell the user, printable whatever a file holds: for errors of the operating system, the path first."""
     if isinstance(error, KeyboardInterrupt):
         return "interrupted"
     if isinstance(error, OSError) and error.filename:
-        return f"{error.filename}: {error.strerror}"
-    return " ".join(str(error).split())
+        return printable(f"{error.filename}: {error.strerror}")
+    return printable(" ".join(str(error).split()))
+
+
+def printable(text: str) -> str:
+    r"""``text`` with everything that would move a cursor, colour a terminal or fake a line spelled out, as ``\x1b``."""
+    return "".join(one if one.isprintable() or one == " " else one.encode("unicode_escape").decode() for one in text)

@@ -25,7 +25,7 @@ class ModelVersion:
         """Read ``2.0.1``, ``v2.0.1`` or the two-part ``2.0`` (patch 0); ``ValueError`` for anything else."""
         match = _VERSION.fullmatch(text.strip())
         if match is None:
-            raise ValueError(f"{text!r} is not a model version: expected MAJOR.MINOR.PATCH, such as 2.0.1")
+            raise ValueError(f"{text!r:.60} is not a model version: expected MAJOR.MINOR.PATCH, such as 2.0.1")
         return cls(*(int(part or 0) for part in match.groups()))
 
     @classmethod

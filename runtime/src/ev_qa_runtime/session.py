@@ -2,6 +2,7 @@
 
 Invariants:
 
+* a model of an artifact is inspected before onnxruntime sees it (:mod:`ev_qa_runtime.onnx_inspection`);
 * one intra-op thread a session: two would add the trees' path lengths in another order and change the last bits;
 * only the part of the graph that makes ``path_length`` is loaded: the runtime decides scores, labels and severities
   itself, and onnxruntime would compute every other output at each call;
@@ -24,13 +25,28 @@ import onnxruntime
 
 from ev_qa_runtime.contract import ModelContract
 from ev_qa_runtime.errors import ArtifactError, IncompatibleModelError, IntegrityError
+from ev_qa_runtime.onnx_inspection import INPUT_NAME, OUTPUTS, PATH_LENGTH, inspect
 from ev_qa_runtime.onnx_pruning import MISSING_VALUE_ROUTING, pruned
-from ev_qa_runtime.severity import COMPAT_TOLERANCE, FloatArray, labels, scores_from_path_length, severity_codes
+from ev_qa_runtime.severity import (
+    COMPAT_TOLERANCE,
+    FloatArray,
+    contradicting_cut,
+    labels,
+    scores_from_path_length,
+    severity_codes,
+)
 from ev_qa_runtime.visiting_order import visiting_order
 
-INPUT_NAME = "telemetry"
-PATH_LENGTH = "path_length"
-OUTPUT_NAMES = ("label", "scores", "score_samples", "severity", PATH_LENGTH)
+__all__ = [
+    "INPUT_NAME",
+    "OUTPUT_NAMES",
+    "PATH_LENGTH",
+    "ScoringSession",
+    "TreeSession",
+    "installed_onnxruntime",
+]
+
+OUTPUT_NAMES = tuple(OUTPUTS)
 
 CHUNK_ROWS = 65_536
 """Rows that are scored at once: enough that calls cost nothing, few enough to bound memory (2 MB of readings)."""
@@ -65,8 +81,7 @@ class TreeSession:
             named = f"model {name}: {error}"
             raise type(error)(named) from None
         except Exception as error:  # noqa: BLE001 - onnxruntime's own exceptions share no base class
-            first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise ArtifactError(f"model {name}: onnxruntime cannot load it: {first_line}") from None
+            raise ArtifactError(f"model {name}: onnxruntime cannot load it: {_first_line(error)}") from None
         self.n_features = _width(self._session, name)
         self._one_row = _OneRow(self._session, self.n_features)
 
@@ -156,13 +171,13 @@ def _bound_run(session: onnxruntime.InferenceSession, binding: onnxruntime.IOBin
 
 
 class ScoringSession(TreeSession):
-    """A :class:`TreeSession` that was checked against a contract."""
+    """A :class:`TreeSession` of an artifact, inspected and checked against its contract."""
 
     def __init__(self, onnx_model: bytes, contract: ModelContract) -> None:
         """Build the session and check that it fits ``contract``.
 
-        Raises ``IncompatibleModelError`` where onnxruntime is too old, ``ArtifactError`` where the model cannot be
-        loaded or takes other inputs.
+        Raises ``IncompatibleModelError`` where onnxruntime is too old, ``ArtifactError`` where the model is not what
+        the exporter writes for that contract, or the contract contradicts itself.
         """
         needed = contract.onnx.minimum_onnxruntime
         if _version_key(installed_onnxruntime()) < _version_key(needed):
@@ -170,18 +185,25 @@ class ScoringSession(TreeSession):
                 f"model {contract.name} needs onnxruntime {needed} or newer, this is {installed_onnxruntime()}:"
                 " update onnxruntime or save the model with the compat profile"
             )
+        try:
+            inspect(onnx_model, contract)
+        except ArtifactError as error:
+            named = f"model {contract.name}: {error}"
+            raise ArtifactError(named) from None
         super().__init__(onnx_model, contract.name)
-        if self.n_features != len(contract.features):
-            raise ArtifactError(
-                f"model {contract.name}: it takes {self.n_features} features, its sidecar lists"
-                f" {len(contract.features)}"
-            )
 
     def self_test(self, contract: ModelContract) -> None:
-        """Score the golden rows; ``IntegrityError`` where this machine computes something else than training did."""
+        """Score the golden rows; ``IntegrityError`` where this machine computes something else than training did.
+
+        ``ArtifactError`` where the cuts of the scoring rule contradict its thresholds.
+        """
         golden = contract.golden
-        path_length = self.path_length(np.array(golden.readings, dtype=np.float64))
-        scores = scores_from_path_length(path_length, contract.scoring.denominator)
+        try:
+            path_length = self.path_length(np.array(golden.readings, dtype=np.float64))
+        except Exception as error:  # noqa: BLE001 - onnxruntime's own exceptions share no base class
+            raise ArtifactError(f"model {contract.name}: onnxruntime cannot run it: {_first_line(error)}") from None
+        with np.errstate(all="ignore"):  # a denominator next to nothing; the scores will not agree
+            scores = scores_from_path_length(path_length, contract.scoring.denominator)
         expected = np.array(golden.score_samples)
         tolerance = 0.0 if contract.onnx.profile == "exact" else COMPAT_TOLERANCE
         score_tolerance = GOLDEN_SCORE_ULP * np.spacing(np.abs(expected)) + tolerance
@@ -196,6 +218,13 @@ class ScoringSession(TreeSession):
                 f"model {contract.name}: the golden rows score differently with onnxruntime {installed_onnxruntime()}"
                 " on this machine than when the model was saved; do not use it here, report this"
             )
+        cut = contradicting_cut(contract.scoring, contract.thresholds)
+        if cut is not None:
+            raise ArtifactError(f"model {contract.name}: its sidecar's {cut} is not the path length of its threshold")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def _width(session: onnxruntime.InferenceSession, name: str) -> int:

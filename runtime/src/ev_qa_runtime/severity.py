@@ -35,6 +35,10 @@ _TWO = np.array(2.0)
 COMPAT_TOLERANCE = 2.0**-36
 """How far path lengths of the ``compat`` profile may be from the true ones, relatively."""
 
+_AROUND_A_CUT = np.array([1.0 - 1e-9, 1.0 + 1e-9])
+_CUT_ULP = 4
+_LARGEST_CUT = sys.float_info.max / 2
+
 INVALID_CODE = -1
 """Code of an INVALID row in arrays of severities."""
 
@@ -92,6 +96,28 @@ def scoring_rule(offset: float, denominator: float, thresholds: Thresholds, prof
         warning_cut=path_length_cut(thresholds.warning, denominator) * lowering,
         critical_cut=path_length_cut(thresholds.critical, denominator) * lowering,
     )
+
+
+def contradicting_cut(rule: ScoringRule, thresholds: Thresholds) -> str | None:
+    """The name of a cut that is not where scores cross its threshold, or None.
+
+    Cuts come from another machine, whose power may differ in the last bit, and those of ``compat`` are lowered: each
+    may be off by a billionth, and the score there by 4 ulp.
+    """
+    cuts = {
+        "offset_cut": (rule.offset_cut, rule.offset),
+        "warning_cut": (rule.warning_cut, thresholds.warning),
+        "critical_cut": (rule.critical_cut, thresholds.critical),
+    }
+    for name, (cut, threshold) in cuts.items():
+        with np.errstate(all="ignore"):  # the largest double is a cut, too
+            below, above = scores_from_path_length(cut * _AROUND_A_CUT, rule.denominator)
+        slack = _CUT_ULP * float(np.spacing(abs(threshold)))
+        never_reached = cut > _LARGEST_CUT  # every row scores below the threshold
+        too_high = cut > 0.0 and below >= threshold + slack
+        if cut < 0.0 or too_high or (above < threshold - slack and not never_reached):
+            return name
+    return None
 
 
 def labels(path_length: FloatArray, rule: ScoringRule) -> IntArray:
