@@ -1,7 +1,7 @@
 # Every target sets up what it needs; the second time is quick and offline.
 #   make demo    train on the simulated drives, score them with the slim runtime
 #   make test    every test, and tests/runtime again in an environment that holds only the runtime's wheel
-#   make lint types bench matrix matrix-slice clean
+#   make lint types bench matrix matrix-slice campaigns clean
 
 # The first Python of at least 3.11 on the PATH; name another with PYTHON=…
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python; do \
@@ -18,7 +18,7 @@ LINT_TOOLS := $(TEST_TOOLS) ruff mypy import-linter pandas-stubs types-jsonschem
 BENCH_TOOLS := matplotlib skl2onnx threadpoolctl treelite tl2cgen coniferest
 BENCH_FROM_SOURCE := isotree
 
-.PHONY: demo test lint types bench matrix matrix-slice clean setup setup-runtime setup-test
+.PHONY: demo test lint types bench matrix matrix-slice campaigns clean setup setup-runtime setup-test
 
 demo: $(VENV)/.training $(SLIM)/.wheel
 	@$(VENV)/bin/python demo/run_demo.py --runtime-python $(SLIM)/bin/python
@@ -48,6 +48,11 @@ matrix: $(VENV)/.training
 matrix-slice: $(VENV)/.training
 	$(VENV)/bin/python -m tools.matrix.run --slice
 	$(VENV)/bin/python -m tools.matrix.adversarial_campaign --rows 1000000
+
+# Whole models under kills, failing disks, changed bytes and crowds, about an hour. CAMPAIGN_ARGS=--slice for minutes,
+# CAMPAIGN_ARGS='--only kill_during_save' for one of them.
+campaigns: $(VENV)/.test
+	$(VENV)/bin/python -m tools.campaigns.run $(CAMPAIGN_ARGS)
 
 clean:
 	rm -rf $(VENV) $(SLIM) build models

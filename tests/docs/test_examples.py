@@ -1,4 +1,4 @@
-"""Both examples run from any folder and print what they promise."""
+"""All examples run from any folder and print what they promise."""
 
 import ast
 import os
@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 MODEL = ROOT / "artifacts" / "production" / "demo_pack_v1.0.0"
 GATEWAY = ROOT / "examples" / "embed_in_gateway.py"
 STORY = ROOT / "examples" / "model_persistence_example.py"
+LIFE = ROOT / "examples" / "model_lifecycle_example.py"
 
 
 def run(script: Path, *arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -92,3 +93,13 @@ def test_story_without_folder_leaves_nothing(tmp_path: Path) -> None:
     done = run(STORY, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_models_life_ends_where_it_began(tmp_path: Path) -> None:
+    done = run(LIFE, tmp_path / "kept", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "compared in its shadow: 1800 rows" in done.stdout
+    assert "serves now: city_v1.0.0" in done.stdout
+    actions = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("  ")]
+    assert actions == ["publish", "publish", "promote", "promote", "promote", "rollback"]
+    assert (tmp_path / "kept" / "registry" / "production" / "city_v1.1.0.onnx").exists()

@@ -8,8 +8,10 @@ from typing import Any
 import jsonschema
 import numpy as np
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ev_qa_framework import EVBatteryAnalyzer
+from ev_qa_framework.signing import sign_model
 from ev_qa_runtime.contract import SCHEMA_VERSION
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,8 +54,23 @@ def test_a_fresh_sidecar_is_valid(tmp_path: Path, validator: jsonschema.Draft202
 
 def test_every_member_is_described(document: dict[str, Any]) -> None:
     schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
-    assert set(schema["properties"]) == set(document) == set(schema["required"])
+    assert set(schema["properties"]) - {"signatures"} == set(document) == set(schema["required"])
     assert [name for name, member in schema["properties"].items() if not member.get("description")] == []
+
+
+def test_a_signed_sidecar_is_valid(tmp_path: Path, validator: jsonschema.Draft202012Validator) -> None:
+    rows = np.random.default_rng(0).normal([350.0, 10.0, 25.0], [5.0, 20.0, 3.0], (40, 3))
+    analyzer = EVBatteryAnalyzer(n_estimators=3).fit(rows)
+    analyzer.save_model(tmp_path / "small", sign_with=Ed25519PrivateKey.generate())
+    sign_model(tmp_path / "small", Ed25519PrivateKey.generate(), expires="2999-12-31")
+    signed = json.loads((tmp_path / "small.json").read_text(encoding="utf-8"))
+    validator.validate(signed)
+    assert list(signed)[-2:] == ["signatures", "sidecar_sha256"]
+    for name, value in (("key_id", "release"), ("signed", "now"), ("expires", 0), ("signature", "AAAA"), ("note", 1)):
+        broken = copy.deepcopy(signed)
+        broken["signatures"][1][name] = value
+        with pytest.raises(jsonschema.ValidationError):
+            validator.validate(broken)
 
 
 def test_unknown_members_are_allowed(document: dict[str, Any], validator: jsonschema.Draft202012Validator) -> None:

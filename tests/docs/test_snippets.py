@@ -165,7 +165,7 @@ def test_every_snippet_runs(document: Path, folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["README.md", "docs/model_persistence.md", "docs/configuration.md", "docs/commands.md"]
+    "name", ["README.md", "docs/model_persistence.md", "docs/configuration.md", "docs/commands.md", "docs/signing.md"]
 )
 def test_the_guides_have_snippets(name: str) -> None:
     kinds = [block.kind for block in blocks_of((ROOT / name).read_text(encoding="utf-8"))]

@@ -74,11 +74,18 @@ def version_in_source(folder: str) -> str:
 
 
 @pytest.mark.parametrize("folder", PACKAGES)
-def test_a_wheel_holds_every_module_and_the_type_marker_and_nothing_else(wheels: dict[str, Wheel], folder: str) -> None:
+def test_a_wheel_holds_every_module_template_and_the_type_marker_and_nothing_else(
+    wheels: dict[str, Wheel], folder: str
+) -> None:
     source = ROOT / folder / "src"
     modules = {path.relative_to(source).as_posix() for path in source.rglob("*.py")}
+    templates = {path.relative_to(source).as_posix() for path in source.rglob("templates/*.html")}
     assert len(modules) > 10
-    assert wheels[folder].files == modules | {f"{PACKAGES[folder]}/py.typed"}
+    assert wheels[folder].files == modules | templates | {f"{PACKAGES[folder]}/py.typed"}
+
+
+def test_the_training_wheel_brings_the_template_of_the_report(wheels: dict[str, Wheel]) -> None:
+    assert "ev_qa_framework/comparison/templates/comparison.html" in wheels["training"].files
 
 
 @pytest.mark.parametrize("folder", PACKAGES)

@@ -17,7 +17,7 @@ from ev_qa_framework import EVBatteryAnalyzer
 from ev_qa_framework.cli import main
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
-COMMANDS = ("train", "info", "parity", "migrate")
+COMMANDS = ("train", "info", "parity", "compare", "migrate", "keygen", "sign", "signatures")
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -37,14 +36,6 @@ def models(telemetry: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) ->
     return [folder / f"m{number}" for number in range(4)]
 
 
-def faulty_saves(kind: str, models: list[Path], folder: Path) -> list[dict[str, Any]]:
-    """What came of saving ``models[1]`` (over ``models[0]``) with a fault at each file operation."""
-    command = [sys.executable, HERE / "disk_faults.py", kind, models[0], models[1], folder]
-    found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-    assert [outcome for outcome in found if outcome["ended"] == "crashed"] == []
-    return found
-
-
 def payloads_of(model: Path) -> tuple[dict[str, bytes], bytes]:
     files = {suffix: model.with_name(f"{model.name}.{suffix}").read_bytes() for suffix in ("joblib", "onnx", "json")}
     sidecar = files.pop("json")
@@ -71,75 +62,6 @@ def loaded_name(folder: Path) -> str | None:
             names.add(model.info["name"] if hasattr(model, "info") else model.get_model_info()["name"])
     assert len(names) == 1, f"{folder}: the packages load different models: {names}"
     return names.pop()
-
-
-def contents(folder: Path) -> tuple[tuple[str, bytes], ...]:
-    """What lies in a folder, comparable; empty where there is none."""
-    files = sorted(folder.iterdir()) if folder.exists() else []
-    return tuple((file.name, file.read_bytes()) for file in files)
-
-
-def whole(model: Path) -> tuple[tuple[str, bytes], ...]:
-    payloads, sidecar = payloads_of(model)
-    files = payloads | {"json": sidecar}
-    return tuple((f"model.{suffix}", files[suffix]) for suffix in sorted(files))
-
-
-def test_a_disk_that_refuses_leaves_the_old_model_and_nothing_else(models: list[Path], tmp_path: Path) -> None:
-    before = {"overwrite": whole(models[0]), "over": (("model.joblib", b"foreign"),), "first": ()}
-    refused_early = refused_late = 0
-
-    for outcome in faulty_saves("errors", models, tmp_path):
-        folder = Path(outcome["folder"])
-        there = contents(folder)
-        if outcome["ended"] == "saved":  # what could not be tidied away waits, hidden, for the next save
-            hidden = [name for name, _ in there if name.startswith(".")]
-            assert tuple(file for file in there if file[0] not in hidden) == whole(models[1]), outcome
-            assert len(hidden) <= (2 if outcome["fault_met"] else 0), outcome
-            continue
-        assert outcome["errno"] == getattr(errno, outcome["fault"]), outcome
-        assert outcome["path"], outcome
-        if dict(there).get("model.json") == dict(whole(models[1]))["model.json"]:  # the last sync, after the commit
-            assert set(there) >= set(whole(models[1])), outcome
-            refused_late += 1
-        else:
-            assert there == before[outcome["scenario"].split()[0]], outcome
-            refused_early += 1
-
-    assert refused_early > 150
-    assert refused_late == 2 * 5 * 2  # opening and syncing the folder, by scenario and error
-
-
-def test_a_process_that_dies_leaves_the_old_model_or_the_new_one(models: list[Path], tmp_path: Path) -> None:
-    left: Counter[str | None] = Counter()
-    put_back = 0
-    seen: set[tuple[str, tuple[tuple[str, bytes], ...]]] = set()
-    payloads, sidecar = payloads_of(models[2])
-
-    for outcome in faulty_saves("deaths", models, tmp_path):
-        folder = Path(outcome["folder"])
-        state = (outcome["scenario"], contents(folder))
-        if outcome["ended"] == "saved":
-            visible = tuple(file for file in state[1] if not file[0].startswith("."))
-            assert visible == whole(models[1]), outcome
-        if outcome["ended"] == "error" and outcome["path"].endswith((".new", "/model.onnx")):
-            visible = tuple(file for file in state[1] if not file[0].startswith("."))
-            assert visible in (whole(models[0]), whole(models[1])), outcome  # put back before anything is written
-            put_back += 1
-        if outcome["ended"] == "saved" or state in seen:
-            continue
-        seen.add(state)
-        name = loaded_name(folder)
-        left[name] += 1
-        allowed = ("m0", "m1") if outcome["scenario"].startswith("overwrite") else (None, "m1")
-        assert name in allowed, outcome
-        commit(ArtifactPaths.of(folder / "model"), payloads, sidecar, overwrite=True)
-        assert contents(folder) == whole(models[2]), outcome
-
-    assert left[None] > 5
-    assert left["m0"] > 20
-    assert left["m1"] > 5
-    assert put_back > 20
 
 
 def test_writers_take_turns_and_readers_never_notice(models: list[Path], tmp_path: Path) -> None:
@@ -267,6 +189,79 @@ def test_a_folder_where_a_file_should_be_is_an_os_error_with_the_path(
 
         assert caught.value.filename is not None
         assert [file.name for file in folder.iterdir()] == [f"model.{suffix}"]
+
+
+def test_an_interrupt_right_after_the_commit_keeps_the_new_model(
+    models: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files_in: FilesIn
+) -> None:
+    """Ctrl-C during the sidecar's rename: Python raises when the rename is done."""
+    payloads, sidecar = payloads_of(models[0])
+    paths = ArtifactPaths.of(tmp_path / "model")
+    commit(paths, payloads, sidecar, overwrite=True)
+    real_replace = os.replace
+
+    def interrupted(source: Any, target: Any) -> None:
+        real_replace(source, target)
+        if Path(target) == paths.sidecar:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", interrupted)
+    payloads, sidecar = payloads_of(models[1])
+    with pytest.raises(KeyboardInterrupt):
+        commit(paths, payloads, sidecar, overwrite=True)
+
+    assert files_in(tmp_path) == {
+        "model.joblib": payloads["joblib"],
+        "model.json": sidecar,
+        "model.onnx": payloads["onnx"],
+    }
+    assert loaded_name(tmp_path) == "m1"
+
+
+def test_an_interrupt_right_after_a_payloads_rename_leaves_nothing(
+    models: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files_in: FilesIn
+) -> None:
+    real_replace = os.replace
+
+    def interrupted(source: Any, target: Any) -> None:
+        real_replace(source, target)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", interrupted)
+    payloads, sidecar = payloads_of(models[0])
+    with pytest.raises(KeyboardInterrupt):
+        commit(ArtifactPaths.of(tmp_path / "model"), payloads, sidecar, overwrite=True)
+
+    assert files_in(tmp_path) == {}
+
+
+def test_a_folder_that_cannot_be_synced_after_the_commit_says_that_the_model_is_there(
+    models: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files_in: FilesIn
+) -> None:
+    paths = ArtifactPaths.of(tmp_path / "model")
+    payloads, sidecar = payloads_of(models[0])
+    commit(paths, payloads, sidecar, overwrite=True)
+    old = payloads
+    real_fsync = os.fsync
+
+    def refused(descriptor: int) -> None:
+        if paths.sidecar.read_bytes() != sidecar:  # the new one is in place
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        real_fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", refused)
+    with pytest.raises(OSError, match=r"the new model is in place, but .* a power cut may undo that") as caught:
+        commit(paths, *payloads_of(models[1]), overwrite=True)
+    monkeypatch.undo()
+
+    assert (caught.value.errno, caught.value.filename) == (errno.EIO, str(paths.sidecar))
+    assert loaded_name(tmp_path) == "m1"
+    paths.sidecar.write_bytes(sidecar)  # what a power cut may do: the old payloads are there still
+    assert loaded_name(tmp_path) == "m0"
+    assert {data for name, data in files_in(tmp_path).items() if name.startswith(".")} == set(old.values())
+    commit(paths, *payloads_of(models[2]), overwrite=True)
+    assert loaded_name(tmp_path) == "m2"
+    assert len(files_in(tmp_path)) == 3
 
 
 def test_the_sidecar_is_renamed_last_and_everything_is_synced_before(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ev_qa_framework.analysis import AnomalyDetector, EVBatteryAnalyzer
+    from ev_qa_framework.comparison import compare_models
     from ev_qa_framework.service import ModelService
     from ev_qa_runtime.errors import ArtifactError, ConfigurationError, EvQaError, ModelNotFoundError, TelemetryError
 
@@ -25,10 +26,16 @@ __all__ = [
     "ModelNotFoundError",
     "ModelService",
     "TelemetryError",
+    "compare_models",
 ]
 __version__ = "0.1.0"
 
-_HOMES = {"AnomalyDetector": "analysis", "EVBatteryAnalyzer": "analysis", "ModelService": "service"}
+_HOMES = {
+    "AnomalyDetector": "analysis",
+    "EVBatteryAnalyzer": "analysis",
+    "ModelService": "service",
+    "compare_models": "comparison",
+}
 
 
 def __getattr__(name: str) -> Any:

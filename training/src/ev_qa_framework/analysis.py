@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import pandas as pd
 from sklearn.base import BaseEstimator, OutlierMixin
@@ -23,8 +23,13 @@ from ev_qa_framework.trained_model import TrainedModel, reference_rows, this_env
 from ev_qa_runtime.contract import CurrentSign, Profile, Thresholds
 from ev_qa_runtime.errors import ConfigurationError
 from ev_qa_runtime.features import read_telemetry
+from ev_qa_runtime.model_version import ModelVersion
 from ev_qa_runtime.severity import FloatArray, IntArray
+from ev_qa_runtime.trust import PublicKeys, TrustPolicy
 from ev_qa_runtime.verdict import Verdicts
+
+if TYPE_CHECKING:
+    from ev_qa_framework.signing import Expiry, KeyToSignWith
 
 DEFAULT_FEATURES = ("voltage", "current", "temp")
 _FOREST_PARAMETERS = ("contamination", "n_estimators", "max_samples", "random_state")
@@ -183,17 +188,22 @@ class EVBatteryAnalyzer(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # s
         compress: Any = 3,
         overwrite: bool = True,
         profile: Profile | None = None,
+        sign_with: KeyToSignWith | None = None,
+        signature_expires: Expiry = None,
     ) -> None:
         """Write ``filepath.joblib``, ``filepath.onnx`` and ``filepath.json``, together or not at all.
 
         A ``.joblib``, ``.onnx`` or ``.json`` ending is taken as given, anything else is part of the name. Folders
         are created. ``metadata`` is kept untouched; ``compress`` is joblib's, 0–9; ``overwrite=False`` refuses
         existing files; ``profile="compat"`` writes an ONNX file for gateways with onnxruntime 1.15 to 1.20.
-        Raises ``ValueError`` before fitting and for metadata JSON cannot hold, ``FileExistsError``,
-        ``OSError`` with the path.
+        ``sign_with`` is a private key or the path of one without passphrase: the model is signed, for ever or until
+        ``signature_expires`` (a date, or a time with its zone).
+        Raises ``ValueError`` before fitting, for metadata JSON cannot hold and for a key that is none,
+        ``FileExistsError``, ``OSError`` with the path.
         """
         if self._trained is None:
             raise ValueError("Model not trained: call analyze_telemetry() or fit() before save_model()")
+        seal, signed_by = _sealing(sign_with, signature_expires)
         contract = persistence.save(
             self._trained,
             filepath,
@@ -203,18 +213,30 @@ class EVBatteryAnalyzer(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # s
             profile=profile,
             compress=compress,
             overwrite=overwrite,
+            seal=seal,
         )
-        self._trained = replace(self._trained, contract=contract)
+        self._trained = replace(self._trained, contract=contract, signed_by=signed_by)
 
     @classmethod
-    def load_model(cls, filepath: str | os.PathLike[str], *, backend: BackendChoice = "auto") -> Self:
+    def load_model(
+        cls,
+        filepath: str | os.PathLike[str],
+        *,
+        backend: BackendChoice = "auto",
+        public_keys: PublicKeys | None = None,
+        require_signature: bool | None = None,
+        minimum_version: str | ModelVersion | None = None,
+    ) -> Self:
         """A new instance of this class with the model at ``filepath``, with or without suffix.
 
         ``backend="auto"`` takes scikit-learn where the installed version is the one that trained the model, else
-        ONNX; the results are the same. Raises ``FileNotFoundError`` and, for a corrupted, truncated or foreign
-        file, ``ValueError``; digests are checked before anything is unpickled.
+        ONNX; the results are the same. ``public_keys``, ``require_signature`` and ``minimum_version`` say which
+        models are trusted, as for ``ev_qa_runtime.load_model``. Raises ``FileNotFoundError`` and, for a corrupted,
+        truncated, foreign or untrusted file, ``ValueError``; signatures and digests are checked before anything is
+        unpickled.
         """
-        trained = persistence.load(filepath, backend)
+        policy = TrustPolicy.of(public_keys, require_signature, minimum_version)
+        trained = persistence.load(filepath, backend, policy)
         contract = trained.contract
         assert contract is not None  # noqa: S101 - loading always brings its sidecar
         known = {name: value for name, value in contract.parameters.items() if name in _FOREST_PARAMETERS}
@@ -242,7 +264,7 @@ class EVBatteryAnalyzer(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # s
         if trained is None:
             return info
         contract = trained.contract
-        details = contract.info() if contract else _unsaved_info(trained)
+        details = contract.info() | {"signed_by": list(trained.signed_by)} if contract else _unsaved_info(trained)
         return details | info | {"backend": trained.backend.name}
 
     def _check_parameters(self) -> None:
@@ -302,6 +324,17 @@ def _flagged(data: Any, verdicts: Verdicts) -> pd.DataFrame:
     flagged = frame[verdicts.anomalous].copy()
     flagged["anomaly_score"] = verdicts.score_samples[verdicts.anomalous]
     return flagged
+
+
+def _sealing(sign_with: KeyToSignWith | None, expires: Expiry) -> tuple[Callable[[bytes], bytes], tuple[str, ...]]:
+    """What signs the sidecar's bytes, and the key's id; nothing where no key is given."""
+    if sign_with is not None:
+        from ev_qa_framework.signing import sealing  # noqa: PLC0415 - cryptography is imported with a key only
+
+        return sealing(sign_with, expires)
+    if expires is not None:
+        raise ConfigurationError("signature_expires needs sign_with: without a key nothing is signed")
+    return bytes, ()
 
 
 def _unsaved_info(trained: TrainedModel) -> dict[str, Any]:

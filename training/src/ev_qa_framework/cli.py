@@ -10,42 +10,23 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from ev_qa_framework.command_line import EXIT_CODES, json_option, rows_option, show, steps
+from ev_qa_framework.compare_command import compare
+from ev_qa_framework.registry_commands import registry_group
+from ev_qa_framework.signing_commands import (
+    expires_option,
+    key_to_sign_with,
+    keygen,
+    passphrase_option,
+    sign,
+    signatures,
+)
 from ev_qa_runtime.artifact import ArtifactPaths
 from ev_qa_runtime.contract import Profile
 from ev_qa_runtime.errors import ArtifactError
 from ev_qa_runtime.exit_codes import DIFFERS, INTERRUPTED, USER_ERRORS, exit_code, one_line
-from ev_qa_runtime.row_range import parse_rows
-
-EXIT_CODES = """\b
-Exit codes:
-  0  done
-  1  the two back ends differ (parity)
-  2  the command line is wrong
-  3  the model is missing, damaged or cannot be used here
-  4  the telemetry or the configuration will not do
-  5  a file cannot be read or written
-  130  interrupted
-"""
-
-
-class RowRange(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases of click only
-    """``START:STOP`` of data rows."""
-
-    name = "START:STOP"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> slice:
-        """See :func:`ev_qa_runtime.row_range.parse_rows`."""
-        try:
-            return value if isinstance(value, slice) else parse_rows(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
-rows_option = click.option("--rows", type=RowRange(), default=":", help="Data rows to use, from 0.", show_default=True)
 
 
 @click.group(epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
@@ -68,6 +49,9 @@ def commands() -> None:
     help="compat: for gateways with onnxruntime 1.15 to 1.20.",
 )
 @click.option("--no-overwrite", is_flag=True, help="Refuse to replace an existing model.")
+@click.option("--sign-with", metavar="FILE", help="Sign the model with this private key (ev-qa keygen).")
+@passphrase_option
+@expires_option
 @rows_option
 @json_option
 def train(
@@ -80,6 +64,7 @@ def train(
     no_overwrite: bool,
     rows: slice,
     as_json: bool,
+    **signing: str | None,
 ) -> None:
     """Fit a model on TELEMETRY (one or more CSV or Parquet files) and save it as NAME.joblib, .onnx and .json.
 
@@ -88,28 +73,29 @@ def train(
     if profile is not None and config is None:
         raise click.UsageError("--profile needs --config")
     metadata = dict(_metadata_entry(entry) for entry in entries)
-    with _steps() as steps:
-        task = steps.add_task("loading libraries", total=4)
+    signed = _signing(**signing)
+    with steps() as progress:
+        task = progress.add_task("loading libraries", total=4)
         from ev_qa_framework.analysis import EVBatteryAnalyzer  # noqa: PLC0415 - slow imports wait until needed
         from ev_qa_framework.commit import refuse_existing  # noqa: PLC0415
         from ev_qa_framework.telemetry import feature_specs, read_tables  # noqa: PLC0415
 
         if no_overwrite:
             refuse_existing(ArtifactPaths.of(name))
-        steps.update(task, advance=1, description="reading telemetry")
+        progress.update(task, advance=1, description="reading telemetry")
         analyzer = EVBatteryAnalyzer() if config is None else EVBatteryAnalyzer.from_config(config, profile)
         data = read_tables(telemetry, feature_specs(tuple(analyzer.features)), rows)
-        steps.update(task, advance=1, description=f"fitting on {len(data):,} rows")
+        progress.update(task, advance=1, description=f"fitting on {len(data):,} rows")
         started = time.perf_counter()
         result = analyzer.analyze_telemetry(data)
         seconds = time.perf_counter() - started
-        steps.update(task, advance=1, description="exporting, checking parity, saving")
-        analyzer.save_model(name, metadata=metadata, overwrite=not no_overwrite, profile=onnx_profile)
-        steps.update(task, advance=1, description="done")
+        progress.update(task, advance=1, description="exporting, checking parity, saving")
+        analyzer.save_model(name, metadata=metadata, overwrite=not no_overwrite, profile=onnx_profile, **signed)
+        progress.update(task, advance=1, description="done")
     info = analyzer.get_model_info()
-    shown = {key: info[key] for key in ("name", "version", "created", "rows_trained_on", "parity_max_ulp")}
+    shown = {key: info[key] for key in ("name", "version", "created", "rows_trained_on", "parity_max_ulp", "signed_by")}
     shown |= {"training_data": result, "fit_seconds": seconds}
-    _show(shown, as_json, f"trained {name}")
+    show(shown, as_json, f"trained {name}")
 
 
 @commands.command(epilog=EXIT_CODES)
@@ -119,7 +105,7 @@ def info(name: str, as_json: bool) -> None:
     """Show what the model NAME is, what it was trained on, and the back end it would be scored with here."""
     from ev_qa_framework.analysis import EVBatteryAnalyzer  # noqa: PLC0415 - slow import
 
-    _show(EVBatteryAnalyzer.load_model(name).get_model_info(), as_json, name)
+    show(EVBatteryAnalyzer.load_model(name).get_model_info(), as_json, name)
 
 
 @commands.command(epilog=EXIT_CODES)
@@ -146,16 +132,18 @@ def parity(name: str, telemetry: str, adversarial: int, reference_rows: int, row
 
     Exits with 1 where any label or severity differs, or any score by more than one unit in the last place.
     """
-    with _steps() as steps:
-        task = steps.add_task("loading libraries", total=3)
+    with steps() as progress:
+        task = progress.add_task("loading libraries", total=3)
         from ev_qa_framework.model_parity import model_parity  # noqa: PLC0415 - slow imports
         from ev_qa_framework.telemetry import read_table  # noqa: PLC0415
 
-        steps.update(task, advance=1, description="reading telemetry")
+        progress.update(task, advance=1, description="reading telemetry")
         frame = read_table(telemetry, rows)
-        steps.update(task, advance=1, description=f"scoring {len(frame):,} rows and {adversarial:,} adversarial ones")
+        progress.update(
+            task, advance=1, description=f"scoring {len(frame):,} rows and {adversarial:,} adversarial ones"
+        )
         found = model_parity(name, frame, adversarial=adversarial, reference_rows=reference_rows)
-        steps.update(task, advance=1, description="done")
+        progress.update(task, advance=1, description="done")
     if as_json:
         click.echo(json.dumps(found.as_dict(), indent=2))
     else:
@@ -181,7 +169,11 @@ def migrate(legacy: str, output: str | None, trust: bool, features: str | None, 
     analyzer = migration.migrate(legacy, output, features=names, overwrite=overwrite)
     model = analyzer.get_model_info()
     keys = ("name", "version", "created", "features", "parity_max_ulp", "metadata")
-    _show({key: model[key] for key in keys}, as_json, f"migrated {legacy}")
+    show({key: model[key] for key in keys}, as_json, f"migrated {legacy}")
+
+
+for command in (compare, keygen, sign, signatures, registry_group):
+    commands.add_command(command)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -200,6 +192,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code if isinstance(code, int) else 0
 
 
+def _signing(sign_with: str | None, passphrase_env: str | None, expires: str | None) -> dict[str, Any]:
+    """What ``save_model`` takes to sign; the key is read before the fit, so that a wrong one is told at once."""
+    if sign_with is None:
+        if passphrase_env is not None or expires is not None:
+            raise click.UsageError("--passphrase-env and --expires need --sign-with")
+        return {}
+    return {"sign_with": key_to_sign_with(sign_with, passphrase_env), "signature_expires": expires}
+
+
 def _metadata_entry(entry: str) -> tuple[str, Any]:
     key, equals, text = entry.partition("=")
     if not key or not equals:
@@ -208,39 +209,6 @@ def _metadata_entry(entry: str) -> tuple[str, Any]:
         return key, json.loads(text)
     except ValueError:
         return key, text
-
-
-def _steps() -> Progress:
-    """A progress bar on standard error; silent where that is not a terminal."""
-    console = Console(stderr=True)
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TimeElapsedColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
-
-
-def _show(values: dict[str, Any], as_json: bool, title: str) -> None:
-    if as_json:
-        click.echo(json.dumps(values, indent=2))
-        return
-    table = Table(title=title, show_header=False, title_justify="left")
-    for name, value in values.items():
-        table.add_row(name, _cell(value))
-    Console().print(table)
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, dict):
-        return "\n".join(f"{key}: {_cell(item)}" for key, item in value.items()) or "-"
-    if isinstance(value, list):
-        return ", ".join(" ".join(map(str, item.values())) if isinstance(item, dict) else _cell(item) for item in value)
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    return "-" if value is None else str(value)
 
 
 def _print_parity(found: dict[str, Any]) -> None:

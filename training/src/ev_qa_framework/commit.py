@@ -15,7 +15,7 @@ import hashlib
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from ev_qa_runtime import sidecar
@@ -36,30 +36,71 @@ def commit(paths: ArtifactPaths, payloads: dict[str, bytes], sidecar_bytes: byte
     the path where the disk refuses; the old model is then untouched.
     """
     _refuse_oversized(payloads, sidecar_bytes)
-    _make_folder(paths.folder)
+    make_folder(paths.folder)
     with _locked(paths.folder):
         if not overwrite:
             refuse_existing(paths)
-        _undo_interrupted(paths)
-        old = _present_payloads(paths)
-        staged: dict[str, Path] = {}
-        replaced: list[str] = []
+        with named(str(paths)):
+            _replace(paths, payloads, sidecar_bytes)
+
+
+def _replace(paths: ArtifactPaths, payloads: dict[str, bytes], sidecar_bytes: bytes) -> None:
+    _undo_interrupted(paths)
+    old = _present_payloads(paths)
+    committing = False
+    try:
+        for suffix, data in {**payloads, "json": sidecar_bytes}.items():
+            write_synced(_staged(paths, suffix), data, paths.file(suffix))
+        for suffix, second_name in old.items():
+            _link(paths.file(suffix), second_name)
+        sync_folder(paths.folder)
+        for suffix in payloads:
+            _staged(paths, suffix).replace(paths.file(suffix))
+        sync_folder(paths.folder)
+        committing = True
+        _staged(paths, "json").replace(paths.sidecar)
+        _finish(paths, keep=set(payloads))
+    except BaseException as error:  # an interrupt too, which may arrive right after the rename that commits
+        if not committing or os.path.lexists(_staged(paths, "json")):
+            _undo(paths, old, payloads)
+        elif not isinstance(error, OSError):
+            _finish(paths, keep=set(payloads))
+        raise
+
+
+def _finish(paths: ArtifactPaths, keep: set[str]) -> None:
+    """Make the commit durable, then remove what the old model needed: until then a power cut may bring it back."""
+    _sync_committed(paths)
+    _tidy(paths, keep)
+
+
+def _sync_committed(paths: ArtifactPaths) -> None:
+    try:
+        sync_folder(paths.folder)
+    except OSError as error:
+        undurable = "the new model is in place, but its folder could not be synced, so a power cut may undo that"
+        raise OSError(error.errno, f"{error.strerror}; {undurable}; save it again", str(paths.sidecar)) from None
+
+
+def rewrite_sidecar(paths: ArtifactPaths, rewrite: Callable[[bytes], bytes]) -> None:
+    """Replace the sidecar alone by what ``rewrite`` makes of its bytes; no save comes between.
+
+    Raises what ``rewrite`` raises, and ``OSError`` with the path; the old sidecar is then untouched, unless it was
+    only the folder that could not be synced afterwards.
+    """
+    staged = _staged(paths, "json")
+    with _locked(paths.folder):
+        with named(str(paths.sidecar)), paths.sidecar.open("rb") as file:
+            rewritten = rewrite(file.read(LIMITS.sidecar + 1))
+        _refuse_oversized({}, rewritten)
+        write_synced(staged, rewritten, paths.sidecar)
         try:
-            for suffix, data in {**payloads, "json": sidecar_bytes}.items():
-                staged[suffix] = _write_aside(paths, suffix, data)
-            for suffix, second_name in old.items():
-                _link(paths.file(suffix), second_name)
-            _sync_folder(paths.folder)
-            for suffix in payloads:
-                staged[suffix].replace(paths.file(suffix))
-                replaced.append(suffix)
-            _sync_folder(paths.folder)
-            staged["json"].replace(paths.sidecar)
+            staged.replace(paths.sidecar)
         except BaseException:
-            _undo(paths, old, replaced, staged)
+            with contextlib.suppress(OSError):
+                staged.unlink(missing_ok=True)
             raise
-        _sync_folder(paths.folder)
-        _tidy(paths, keep=set(payloads))
+        _sync_committed(paths)
 
 
 def _refuse_oversized(payloads: dict[str, bytes], sidecar_bytes: bytes) -> None:
@@ -69,12 +110,13 @@ def _refuse_oversized(payloads: dict[str, bytes], sidecar_bytes: bytes) -> None:
             raise ValueError(f"not saved: the .{suffix} would have {size} bytes, no reader takes more than {limit}")
 
 
-def _make_folder(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
+    """Create ``folder`` and the folders above it that are missing, durably."""
     missing = [parent for parent in (folder, *folder.parents) if not parent.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for made in reversed(missing):
-            _sync_folder(made.parent)
+            sync_folder(made.parent)
     except FileExistsError:  # a file: not what FileExistsError says of a model
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder)) from None
 
@@ -102,33 +144,41 @@ def _undo_interrupted(paths: ArtifactPaths) -> None:
 
 def _present_payloads(paths: ArtifactPaths) -> dict[str, Path]:
     """Suffix → second name of every payload that lies there now."""
-    files = {suffix: paths.file(suffix) for suffix in ("joblib", "onnx")}
-    return {
-        suffix: paths.aside(suffix, hashlib.sha256(file.read_bytes()).hexdigest())
-        for suffix, file in files.items()
-        if file.exists()
-    }
+    there = {}
+    for suffix in ("joblib", "onnx"):
+        file = paths.file(suffix)
+        if file.exists():
+            with named(str(file)):
+                there[suffix] = paths.aside(suffix, hashlib.sha256(file.read_bytes()).hexdigest())
+    return there
 
 
-def _write_aside(paths: ArtifactPaths, suffix: str, data: bytes) -> Path:
-    aside = paths.folder / f".{paths.name}.{suffix}.new"
-    _write_synced(aside, data, paths.file(suffix))
-    return aside
+def _staged(paths: ArtifactPaths, suffix: str) -> Path:
+    return paths.folder / f".{paths.name}.{suffix}.new"
 
 
-def _write_synced(target: Path, data: bytes, named: Path) -> None:
-    """Write ``target`` and sync it, or leave nothing; an ``OSError`` without a path gets that of ``named``."""
+def write_synced(target: Path, data: bytes, meant: Path) -> None:
+    """Write ``target`` and sync it, or leave nothing; an ``OSError`` without a path gets that of ``meant``."""
     try:
-        with target.open("wb") as file:
+        with named(str(meant)), target.open("wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-    except BaseException as error:
+    except BaseException:
         with contextlib.suppress(OSError):
             target.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename is None:
-            raise OSError(error.errno, error.strerror, str(named)) from None
         raise
+
+
+@contextlib.contextmanager
+def named(path: str) -> Iterator[None]:
+    """Give ``path`` to an ``OSError`` of the system that names none."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror, path) from None
 
 
 def _link(file: Path, second_name: Path) -> None:
@@ -137,7 +187,7 @@ def _link(file: Path, second_name: Path) -> None:
         second_name.hardlink_to(file)
     except OSError:  # a file system without hard links
         copy = second_name.with_name(second_name.name + ".copy")
-        _write_synced(copy, file.read_bytes(), file)
+        write_synced(copy, file.read_bytes(), file)
         try:
             copy.replace(second_name)
         except BaseException:
@@ -151,18 +201,17 @@ def _put_back(second_name: Path, file: Path) -> None:
     second_name.unlink(missing_ok=True)  # renaming one name of a file over its other name does nothing
 
 
-def _undo(paths: ArtifactPaths, old: dict[str, Path], replaced: list[str], staged: dict[str, Path]) -> None:
+def _undo(paths: ArtifactPaths, old: dict[str, Path], payloads: Iterable[str]) -> None:
     """Put the old payloads back; what cannot be put back stays loadable under its second name."""
-    for suffix in replaced:
-        if suffix not in old:
-            with contextlib.suppress(OSError):
-                paths.file(suffix).unlink()
+    for suffix in set(payloads) - old.keys():
+        with contextlib.suppress(OSError):
+            paths.file(suffix).unlink()
     for suffix, second_name in old.items():
         with contextlib.suppress(OSError):
             _put_back(second_name, paths.file(suffix))
-    for file in staged.values():
+    for suffix in SUFFIXES:
         with contextlib.suppress(OSError):
-            file.unlink(missing_ok=True)
+            _staged(paths, suffix[1:]).unlink(missing_ok=True)
 
 
 def _tidy(paths: ArtifactPaths, keep: set[str]) -> None:
@@ -191,19 +240,26 @@ def _locked(folder: Path) -> Iterator[None]:
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with named(str(folder)):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:
-        os.close(descriptor)
+        _close(descriptor)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Make the names in ``folder`` durable; ``OSError`` with the path where the disk refuses."""
     if os.name != "posix":
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(folder)) from None
+        with named(str(folder)):
+            os.fsync(descriptor)
     finally:
+        _close(descriptor)
+
+
+def _close(descriptor: int) -> None:
+    """Close a folder's descriptor; nothing was written through it, so an error says nothing of the model."""
+    with contextlib.suppress(OSError):
         os.close(descriptor)

@@ -13,6 +13,7 @@ from ev_qa_framework.backends import SklearnBackend
 from ev_qa_framework.export import reference_outputs
 from ev_qa_framework.onnx_artifact import TOLERANCE_ULP
 from ev_qa_framework.parity import Scored, adversarial_rows, compare, scored_by_sklearn, scored_from_path_length
+from ev_qa_framework.registry.resolution import read_resolved
 from ev_qa_runtime.artifact import read_artifact
 from ev_qa_runtime.contract import ParityRecord, Profile
 from ev_qa_runtime.errors import TelemetryError
@@ -62,6 +63,10 @@ def model_parity(
     Raises ``ArtifactError`` where the Pipeline cannot be loaded here (another scikit-learn), for then there is
     nothing to compare with, and ``TelemetryError`` for telemetry that will not do.
     """
+    return read_resolved(name, lambda path: _parity_of(path, data, adversarial, reference_rows))
+
+
+def _parity_of(name: str | os.PathLike[str], data: Any, adversarial: int, reference_rows: int) -> ModelParity:
     backend = persistence.load(name, "sklearn").backend
     assert isinstance(backend, SklearnBackend)  # noqa: S101 - asked for by name
     artifact = read_artifact(name)

@@ -4,7 +4,8 @@ Invariants:
 
 * ``NAME.joblib``, ``NAME.onnx`` and ``NAME.json`` appear or change together (:mod:`ev_qa_framework.commit`);
 * a model is scored through both back ends before it is saved, and the difference goes into the sidecar;
-* nothing is unpickled before its digest matched the sidecar; a ``.joblib`` without sidecar is never unpickled here.
+* nothing is unpickled before its digest matched the sidecar, and the sidecar the trust policy; a ``.joblib`` without
+  sidecar is never unpickled here.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import hashlib
 import io
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -32,11 +33,13 @@ from ev_qa_framework.parity import (
     ulp_distance,
 )
 from ev_qa_framework.pipeline import MODEL_STEP, SCALER_STEP
+from ev_qa_framework.registry.resolution import read_resolved
 from ev_qa_framework.trained_model import TrainedModel
 from ev_qa_runtime import sidecar
 from ev_qa_runtime.artifact import Artifact, ArtifactPaths, read_artifact
 from ev_qa_runtime.contract import FileDigest, ModelContract, Profile, Thresholds
 from ev_qa_runtime.errors import ArtifactError, EvQaError, ModelNotFoundError
+from ev_qa_runtime.trust import TrustPolicy
 
 BackendChoice = Literal["auto", "sklearn", "onnx"]
 GOLDEN_TOLERANCE_ULP = 4
@@ -53,10 +56,12 @@ def save(
     profile: Profile | None,
     compress: Any,
     overwrite: bool,
+    seal: Callable[[bytes], bytes] = bytes,
 ) -> ModelContract:
     """Write the three files and return the contract that was written.
 
     ``profile`` is the ONNX model's, ``exact`` unless said; one that was loaded without scikit-learn keeps its own.
+    ``seal`` gives the sidecar's bytes their signature.
     Raises ``ValueError`` for metadata that JSON cannot hold or where the ONNX model disagrees with scikit-learn,
     ``FileExistsError``, and ``OSError`` with the path.
     """
@@ -82,19 +87,21 @@ def save(
     payloads = {"onnx": onnx_model} if pickled is None else {"joblib": pickled, "onnx": onnx_model}
     files = {suffix: digest_of(data) for suffix, data in payloads.items()}
     contract = replace(contract, files=files)
-    commit(paths, payloads, sidecar.encode(contract), overwrite=overwrite)
+    commit(paths, payloads, seal(sidecar.encode(contract)), overwrite=overwrite)
     return contract
 
 
-def load(filepath: str | os.PathLike[str], backend: BackendChoice = "auto") -> TrainedModel:
-    """Read, verify and load a model.
+def load(
+    filepath: str | os.PathLike[str], backend: BackendChoice = "auto", policy: TrustPolicy | None = None
+) -> TrainedModel:
+    """Read, verify and load a model. ``policy`` says which models are trusted; None stands for the environment's.
 
     ``auto`` takes scikit-learn where the installed version is the one in the sidecar and the golden rows come out
     right, else ONNX, and logs which and why. Raises ``FileNotFoundError`` and ``ValueError`` as the guide has it.
     """
     if backend not in ("auto", "sklearn", "onnx"):
         raise ValueError(f"backend must be 'auto', 'sklearn' or 'onnx', not {backend!r}")
-    artifact = _read(filepath, backend)
+    artifact = read_resolved(filepath, lambda path: _read(path, backend, policy))
     contract = artifact.contract
     if backend == "sklearn":
         return _loaded_with_sklearn(artifact)
@@ -136,7 +143,7 @@ def pickled_model(data: bytes) -> dict[str, Any]:
     return content
 
 
-def _read(filepath: str | os.PathLike[str], backend: BackendChoice) -> Artifact:
+def _read(filepath: str | os.PathLike[str], backend: BackendChoice, policy: TrustPolicy | None) -> Artifact:
     paths = ArtifactPaths.of(filepath)
     if not paths.sidecar.exists():
         if paths.file("joblib").exists():
@@ -148,8 +155,8 @@ def _read(filepath: str | os.PathLike[str], backend: BackendChoice) -> Artifact:
         if not paths.file("onnx").exists():
             raise ModelNotFoundError(f"Model file not found: {os.fspath(filepath)}")
     if backend == "sklearn":
-        return read_artifact(filepath, wanted=("onnx", "joblib"))
-    return read_artifact(filepath, optional=("joblib",))
+        return read_artifact(filepath, wanted=("onnx", "joblib"), policy=policy)
+    return read_artifact(filepath, optional=("joblib",), policy=policy)
 
 
 def _pickled(trained: TrainedModel, pipeline: Pipeline, contract: ModelContract, compress: Any) -> bytes:
@@ -226,4 +233,5 @@ def _trained(artifact: Artifact, backend: SklearnBackend | OnnxBackend) -> Train
         reference_rows=golden[np.isfinite(golden).all(axis=1)],
         contract=contract,
         payloads=artifact.payloads if isinstance(backend, OnnxBackend) else {},
+        signed_by=artifact.signed_by,
     )

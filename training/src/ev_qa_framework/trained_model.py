@@ -33,8 +33,8 @@ class TrainedModel:
     """A fitted back end with the record of how it came about.
 
     ``reference_rows`` float64 [R, F] are valid rows of the training data (of a loaded model: its golden rows).
-    ``contract`` is the sidecar it was loaded from or last saved with; ``payloads`` the verified files of a model
-    that was loaded without scikit-learn, so that it can be saved again.
+    ``contract`` is the sidecar it was loaded from or last saved with, ``signed_by`` the ids of the keys that signed it;
+    ``payloads`` the verified files of a model that was loaded without scikit-learn, so that it can be saved again.
     """
 
     backend: ScoringBackend
@@ -45,6 +45,7 @@ class TrainedModel:
     reference_rows: FloatArray
     contract: ModelContract | None = None
     payloads: dict[str, bytes] = field(default_factory=dict)
+    signed_by: tuple[str, ...] = ()
 
 
 def reference_rows(rows: FloatArray) -> FloatArray:
