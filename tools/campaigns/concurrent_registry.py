@@ -11,6 +11,7 @@ fault.
 from __future__ import annotations
 
 import contextlib
+import logging
 import multiprocessing
 import os
 import random
@@ -98,6 +99,7 @@ def stored_in(kind: str, folder: Path) -> Iterator[str]:
     import s3fs  # type: ignore[import-untyped]  # noqa: PLC0415 - only for S3; ships no types
     from moto.server import ThreadedMotoServer  # noqa: PLC0415 - the same
 
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # not a line for every request
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()

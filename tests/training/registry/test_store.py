@@ -36,8 +36,9 @@ def test_a_file_is_created_once(store: Store) -> None:
     with store.turn():
         store.create("registry/events/a", b"one")
         store.create("registry/events/a", b"one")  # a request that was sent twice
-        with pytest.raises(FileExistsError):
-            store.create("registry/events/a", b"two")
+        for other in (b"two", b"o", b"one and more"):
+            with pytest.raises(FileExistsError):
+                store.create("registry/events/a", other)
     assert store.read("registry/events/a", 10) == b"one"
     assert store.names("registry/events") == ["a"]
 

@@ -72,6 +72,12 @@ def in_folders(store: Store) -> dict[str, tuple[str, ...]]:
     return {name: tuple(locations) for name, locations in sorted(found.items())}
 
 
+def begun_in_folders(store: Store) -> set[str]:
+    """Models of which some file is there, with or without sidecar: an upload may be under way, or was interrupted."""
+    stems = (file.rpartition(".")[0] for location in LOCATIONS for file in store.names(location))
+    return {stem for stem in stems if _is_model(stem)}
+
+
 def _is_model(name: str) -> bool:
     try:
         ModelName.parse(name)

@@ -20,7 +20,7 @@ from typing import Any
 import fsspec
 from fsspec.core import url_to_fs
 
-from ev_qa_framework.registry.store import PAYLOADS, already_there
+from ev_qa_framework.registry.store import PAYLOADS, already_there, holds
 from ev_qa_runtime.errors import ArtifactError, ConfigurationError, RegistryError
 from ev_qa_runtime.registry_reference import REGISTRY
 
@@ -84,7 +84,7 @@ class ObjectStore:
         """See :class:`~ev_qa_framework.registry.store.Store`."""
         self._prove_exclusive()
         # A request that was sent twice finds its own file there: then the content is ours.
-        if not self._created(path, data) and self.read(path, len(data)) != data:
+        if not self._created(path, data) and not holds(self, path, data):
             raise FileExistsError(already_there(f"{self.root}/{path}"))
 
     def replace(self, path: str, data: bytes) -> None:

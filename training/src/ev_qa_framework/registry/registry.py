@@ -16,13 +16,13 @@ from typing import Any
 
 from ev_qa_framework.registry import alias_state
 from ev_qa_framework.registry.alias_state import CHAMPION
-from ev_qa_framework.registry.catalog import Catalog, catalog_of, in_folders
+from ev_qa_framework.registry.catalog import Catalog, begun_in_folders, catalog_of, in_folders
 from ev_qa_framework.registry.event import Action, Change, Event, user_and_host
 from ev_qa_framework.registry.journal import Journal
 from ev_qa_framework.registry.model_files import ModelFiles, copy_model, read_model, read_sidecar, remove_model
 from ev_qa_framework.registry.state import State
 from ev_qa_framework.registry.store import Store, already_there, open_store
-from ev_qa_framework.registry.version_rule import check_version, level_of, stepped
+from ev_qa_framework.registry.version_rule import Level, check_version, level_of, stepped
 from ev_qa_runtime.contract import ModelContract
 from ev_qa_runtime.errors import IntegrityError, ModelNotFoundError, RegistryError
 from ev_qa_runtime.model_version import ModelVersion
@@ -107,12 +107,11 @@ class Registry:
         """The version that a model with this contract gets after the highest published one; 1.0.0 for the first."""
         state = self.state()
         highest = self._contract_of(state, state.highest(family))
-        if highest is None:
-            return ModelVersion(1)
-        level = level_of(highest, contract)
-        taken = {name.version for name in state.names if name.family == family}
-        version = stepped(highest.version, level)
-        while version in taken:  # a version that was pruned is not given again
+        level = Level.PATCH if highest is None else level_of(highest, contract)
+        version = ModelVersion(1) if highest is None else stepped(highest.version, level)
+        names = {*map(ModelName.parse, begun_in_folders(self.store)), *state.names}
+        taken = {name.version for name in names if name.family == family}
+        while version in taken:  # pruned, and not given again; or another writer is just uploading it
             version = stepped(version, level)
         return version
 

@@ -19,9 +19,9 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
-from ev_qa_framework.commit import commit, make_folder, sync_folder, write_synced
+from ev_qa_framework.commit import commit, make_folder, named, sync_folder, write_synced
 from ev_qa_runtime.artifact import ArtifactPaths
-from ev_qa_runtime.errors import RegistryError
+from ev_qa_runtime.errors import ArtifactError, RegistryError
 from ev_qa_runtime.registry_event import EVENTS
 from ev_qa_runtime.registry_reference import REGISTRY, Files, LocalFiles
 
@@ -88,7 +88,7 @@ class LocalStore(LocalFiles):
             write_synced(aside, data, target)
             _give_name(aside, target)
         except FileExistsError:
-            if self.read(path, len(data)) != data:
+            if not holds(self, path, data):
                 raise
         finally:
             with contextlib.suppress(OSError):
@@ -104,7 +104,8 @@ class LocalStore(LocalFiles):
         target = self.path(path)
         aside = target.with_name(f".{target.name}.{secrets.token_hex(8)}.new")
         try:
-            aside.write_bytes(data)
+            with named(str(target)):
+                aside.write_bytes(data)
             aside.replace(target)
         except BaseException:
             with contextlib.suppress(OSError):
@@ -147,10 +148,19 @@ class LocalStore(LocalFiles):
             return
         descriptor = os.open(folder, os.O_RDONLY)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            with named(str(folder)):
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
         finally:
             os.close(descriptor)
+
+
+def holds(files: Files, path: str, data: bytes) -> bool:
+    """Whether the file holds exactly ``data``; a longer one does not."""
+    try:
+        return files.read(path, len(data)) == data
+    except ArtifactError:
+        return False
 
 
 def _same_files(paths: ArtifactPaths, given: dict[str, bytes]) -> list[str]:
