@@ -75,6 +75,19 @@ def test_a_killed_change_of_a_registry_is_recorded_or_not(tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_change_of_a_registry_on_a_failing_disk_is_recorded_or_not(tmp_path: Path) -> None:
+    printed = campaign("registry_disk_errors", "--slice", "--folder", str(tmp_path))
+
+    assert printed.rstrip().endswith("faults of a naive writer): no fault")
+    for row in ("first publish", "publish", "promote", "roll back", "archive", "prune"):
+        runs, refused, saved, not_recorded, recorded, faults = figures(printed, f"{row}, once")
+        assert (runs >= 4, refused >= 1, refused + saved, not_recorded + recorded, faults) == (
+            True, True, runs, runs, 0,
+        ), row  # fmt: skip
+    assert figures(printed, "CONTROL: naive publish")[-1] >= 1
+    assert list(tmp_path.iterdir()) == []
+
+
 SABOTAGE = """
 import contextlib, random, sys
 from pathlib import Path

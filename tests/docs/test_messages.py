@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ev_qa_framework import EVBatteryAnalyzer
-from ev_qa_framework.cli import EXIT_CODES as TRAINING_CODES
+from ev_qa_framework.cli import PARITY_EXIT_CODES as TRAINING_CODES
 from ev_qa_runtime import load_model
 from ev_qa_runtime.__main__ import EXIT_CODES as RUNTIME_CODES
 from ev_qa_runtime.features import KNOWN_FEATURES

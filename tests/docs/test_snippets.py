@@ -165,7 +165,27 @@ def test_every_snippet_runs(document: Path, folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["README.md", "docs/model_persistence.md", "docs/configuration.md", "docs/commands.md", "docs/signing.md"]
+    "name",
+    [
+        "README.md",
+        "runtime/README.md",
+        "training/README.md",
+        *(
+            f"docs/{guide}.md"
+            for guide in (
+                "best_practices",
+                "commands",
+                "comparison",
+                "configuration",
+                "export",
+                "migration",
+                "model_persistence",
+                "registry",
+                "signing",
+                "telemetry",
+            )
+        ),
+    ],
 )
 def test_the_guides_have_snippets(name: str) -> None:
     kinds = [block.kind for block in blocks_of((ROOT / name).read_text(encoding="utf-8"))]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import hashlib
 import json
 import os
 import subprocess
@@ -17,6 +18,7 @@ import pytest
 
 from ev_qa_runtime import Detector, __version__
 from ev_qa_runtime.__main__ import main
+from ev_qa_runtime.model_version import ModelVersion
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -87,7 +89,8 @@ def test_score_prints_json_with_the_detectors_result(
     printed = json.loads(done.stdout)
     expected = detector.analyze_telemetry(demo_rows)
     assert {key: printed[key] for key in expected} == expected
-    assert printed["sha256"] == detector.contract.files["onnx"].sha256
+    assert printed["onnx_sha256"] == detector.contract.files["onnx"].sha256
+    assert printed["sidecar_sha256"] == hashlib.sha256(Path(f"{reference}.json").read_bytes()).hexdigest()
     assert printed["microseconds_per_row"] > 0
 
 
@@ -213,6 +216,7 @@ def test_no_rows_are_an_error_not_a_healthy_batch(
         done = run("score", reference, *given, "-o", tmp_path / "out.csv")
         assert done.returncode == 4
         assert "there are no data rows to score" in done.stderr
+        assert ("(the file has 1,800)" in done.stderr) == ("9999999:" in given)
         assert list(tmp_path.glob("*out.csv*")) == []
 
 
@@ -243,8 +247,18 @@ def test_an_output_that_is_a_pipe_is_written_to_and_stays_one(
 # --- info, verify, bench ----------------------------------------------------------------------------------------------
 
 
+def digests_of(model: Path) -> dict[str, str]:
+    """What tells a model: a registry's history has the sidecar's digest."""
+    suffixes = {"onnx_sha256": "onnx", "sidecar_sha256": "json"}
+    return {
+        name: hashlib.sha256(Path(f"{model}.{suffix}").read_bytes()).hexdigest() for name, suffix in suffixes.items()
+    }
+
+
 def test_info_prints_what_the_detector_says(run: Run, reference: Path, detector: Detector) -> None:
-    assert json.loads(run("info", reference, "--json").stdout) == detector.info
+    printed = json.loads(run("info", reference, "--json").stdout)
+    assert {key: printed.pop(key) for key in ("onnx_sha256", "sidecar_sha256")} == digests_of(reference)
+    assert printed == detector.info
     table = run("info", reference).stdout
     assert "voltage V, current A, temp degC" in table
     assert "\nlibrary_versions\n" in table
@@ -252,6 +266,7 @@ def test_info_prints_what_the_detector_says(run: Run, reference: Path, detector:
 
 def test_verify_checks_every_file_that_is_there(run: Run, copied: Path) -> None:
     printed = json.loads(run("verify", copied, "--json").stdout)
+    assert digests_of(copied).items() <= printed.items()
     assert {suffix: file["state"] for suffix, file in printed["files"].items()} == {
         "onnx": "verified",
         "joblib": "verified",
@@ -276,6 +291,16 @@ def test_bench_measures(run: Run, reference: Path) -> None:
     printed = json.loads(done.stdout)
     measured = ("load_milliseconds", "one_reading_microseconds", "batch_microseconds_per_row", "repetitions")
     assert all(printed[key] > 0 for key in measured)
+    assert digests_of(reference).items() <= printed.items()
+
+
+def test_a_model_without_version_is_told_so_in_the_table(
+    run: Run, copied: Path, rewrite_contract: Callable[..., object]
+) -> None:
+    rewrite_contract(copied, version=ModelVersion(0, 0, 0))
+    for command in ("info", "verify"):
+        assert "0.0.0, which stands for none (name it NAME_vX.Y.Z)" in run(command, copied).stdout
+        assert json.loads(run(command, copied, "--json").stdout)["version"] == "0.0.0"
 
 
 # --- errors -----------------------------------------------------------------------------------------------------------

@@ -123,6 +123,11 @@ def test_only_a_registry_makes_a_reference(copied: Path, tmp_path: Path) -> None
         load_model(tmp_path / "nothing@champion")
 
 
+def test_a_file_url_is_a_local_folder(fleet: Fleet) -> None:
+    fleet.champion("pack_v1.0.0")
+    assert load_model(f"file://{fleet.root}@champion").contract.name == "pack_v1.0.0"
+
+
 def test_another_store_needs_the_training_side() -> None:
     with pytest.raises(ModelNotFoundError, match="copy it with `ev-qa registry fetch`"):
         load_model("s3://bucket/models@champion")
@@ -230,7 +235,9 @@ def test_a_target_that_leads_astray_is_refused(fleet: Fleet, changes: dict[str, 
 
 def test_other_bytes_under_the_champions_name_are_refused(fleet: Fleet, rewrite_contract: Rewrite) -> None:
     rewrite_contract(fleet.root / "production" / "pack_v1.0.0", metadata={"x": 1})
-    with pytest.raises(IntegrityError, match="not the file that event 1 made the alias of: restore it"):
+    with pytest.raises(
+        IntegrityError, match=r"not the file that event 1 made the alias of: `ev-qa registry promote pack_v1.0.0`"
+    ):
         load_model(f"{fleet.root}@champion")
 
 

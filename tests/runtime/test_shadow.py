@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from ev_qa_runtime import Detector, Disagreement, Severity, ShadowDetector, ShadowStatistics, Verdict, load_model
 from ev_qa_runtime.artifact import read_artifact
 from ev_qa_runtime.contract import Thresholds
-from ev_qa_runtime.errors import ConfigurationError, TelemetryError
+from ev_qa_runtime.errors import ConfigurationError, ModelNotFoundError, TelemetryError
 from ev_qa_runtime.severity import scoring_rule
 from ev_qa_runtime.shadow import SAMPLE_ROWS
 from ev_qa_runtime.verdict import Verdicts
@@ -312,8 +312,32 @@ def test_settings_are_checked(detector: Detector) -> None:
         ShadowDetector(detector, detector, 0.0)
     with pytest.raises(ConfigurationError, match="give_up_after and queue_length must be at least 1, not 0 and 64"):
         ShadowDetector(detector, detector, give_up_after=0)
-    with pytest.raises(TypeError, match="the challenger must be a Detector or a function that loads one, not 'path'"):
-        ShadowDetector(detector, "path")  # type: ignore[arg-type]
+    with pytest.raises(
+        TypeError, match=r"the challenger must be a Detector, the path of a model or a function .* not 5"
+    ):
+        ShadowDetector(detector, 5)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="the champion must be a Detector or the path of a model, not 5"):
+        ShadowDetector(5, detector)  # type: ignore[arg-type]
+    for wrong in ("x", None, float("nan"), 1j):
+        with pytest.raises(ConfigurationError, match="budget_seconds must be a positive number, not"):
+            ShadowDetector(detector, detector, wrong)  # type: ignore[arg-type]
+    for count in ("5", 1.5, None):
+        with pytest.raises(ConfigurationError, match="give_up_after and queue_length must be at least 1, not"):
+            ShadowDetector(detector, detector, queue_length=count)  # type: ignore[arg-type]
+
+
+def test_both_models_may_be_paths_or_references(reference: Path) -> None:
+    registry = reference.parents[1]
+    with ShadowDetector(f"{registry}@champion", reference, LONG) as shadow:
+        assert shadow.wait(LONG)
+        assert shadow.score(**READING) == load_model(reference).score(**READING)
+        assert shadow.wait(LONG)
+        assert (shadow.statistics.compared, shadow.statistics.agreed) == (1, 1)
+    with ShadowDetector(reference, reference.with_name("nowhere_v1.0.0"), LONG) as shadow:
+        assert shadow.wait(LONG)
+        assert "Model file not found" in str(shadow.statistics.disabled_because)
+    with pytest.raises(ModelNotFoundError, match="Model file not found"):
+        ShadowDetector(reference.with_name("nowhere_v1.0.0"), reference)
 
 
 def test_the_same_model_agrees_on_every_row(detector: Detector, demo_rows: np.ndarray) -> None:

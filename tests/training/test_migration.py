@@ -17,6 +17,7 @@ from sklearn.preprocessing import StandardScaler
 import ev_qa_runtime
 from ev_qa_framework import EVBatteryAnalyzer
 from ev_qa_framework.migration import migrate
+from ev_qa_runtime import ArtifactError
 
 FEATURES = ["voltage", "current", "temp"]
 FilesIn = Callable[[Path], dict[str, bytes]]
@@ -107,6 +108,22 @@ def test_an_existing_model_is_not_replaced_unasked(legacy: Path, saved: Path, fi
     assert files_in(saved.parent) == before
     migrate(legacy, saved, overwrite=True)
     assert EVBatteryAnalyzer.load_model(saved).get_model_info()["metadata"]["dataset"] == "Tesla_2024"
+
+
+def test_a_model_that_has_a_sidecar_is_no_legacy_file(saved: Path, tmp_path: Path, files_in: FilesIn) -> None:
+    before = files_in(saved.parent)
+    whole = saved.with_name(f"{saved.name}.joblib")
+
+    for options in ({}, {"overwrite": True}):
+        with pytest.raises(ArtifactError, match=r"this is not a legacy file, its sidecar pack_v1\.2\.json .* is there"):
+            migrate(whole, tmp_path / "elsewhere" / "new", **options)
+
+    assert files_in(saved.parent) == before
+
+
+def test_another_json_beside_a_legacy_file_is_no_sidecar(legacy: Path, tmp_path: Path) -> None:
+    legacy.with_suffix(".json").write_text('{"trained by": "somebody"}')
+    assert migrate(legacy, tmp_path / "new_v1.0.0").get_model_info()["version"] == "1.0.0"
 
 
 def test_other_features_must_be_named(telemetry: pd.DataFrame, tmp_path: Path) -> None:

@@ -515,3 +515,10 @@ def test_an_edited_sidecar_is_refused(saved: Path) -> None:
 
     with pytest.raises(ValueError, match="edited or damaged"):
         EVBatteryAnalyzer.load_model(saved)
+
+
+def test_a_sidecar_that_links_to_itself_is_said_to_be_one(tmp_path: Path) -> None:
+    (tmp_path / "model.joblib").write_bytes(b"never opened")
+    (tmp_path / "model.json").symlink_to("model.json")
+    with pytest.raises(OSError, match="Too many levels of symbolic links"):
+        EVBatteryAnalyzer.load_model(tmp_path / "model")

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pandas as pd
 import pytest
@@ -25,6 +26,8 @@ from tools.campaigns import signature_tampering
 
 from ev_qa_framework import EVBatteryAnalyzer, ModelService, commit
 from ev_qa_framework.cli import main
+from ev_qa_framework.publishing import publish_model
+from ev_qa_framework.registry import Registry
 from ev_qa_framework.signing import (
     SigningKey,
     expiry,
@@ -454,6 +457,17 @@ def test_an_unsigned_model_has_no_signatures_to_show(run: Run, saved: Path) -> N
     assert "none" in run("signatures", saved).stdout
     assert json.loads(run("signatures", saved, "--json").stdout)["signatures"] == []
     refused(run("signatures", "nowhere"), MODEL, "Model file not found: ")
+
+
+def test_signatures_reads_a_reference_into_another_store(run: Run, saved: Path, key: SigningKey) -> None:
+    sign_model(saved, key, expires="2999-01-31")
+    root = f"memory://{uuid4()}/fleet"
+    publish_model(Registry(root, who="test"), saved, reason="signed")
+    shown = json.loads(run("signatures", f"{root}@{saved.name}", "--json").stdout)
+    assert (shown["name"], shown["signatures"][0]["key_id"]) == (saved.name, key.key_id)
+    assert "until" in run("signatures", f"{root}@{saved.name}").stdout
+    sign_model(saved, key, replace_own=True)
+    assert "ever" in run("signatures", saved).stdout
 
 
 def test_what_the_commands_refuse(

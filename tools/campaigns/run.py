@@ -21,6 +21,7 @@ CAMPAIGNS = (
     "signature_tampering",
     "kill_during_save",
     "disk_errors",
+    "registry_disk_errors",
     "promotions_under_readers",
     "concurrent_registry",
     "kill_during_registry",

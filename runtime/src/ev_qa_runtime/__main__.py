@@ -104,7 +104,11 @@ def _command(subparsers: Any, name: str, what: str) -> argparse.ArgumentParser:
         epilog=EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    command.add_argument("model", metavar="NAME", help="path of the model, such as models/baseline_v2.0")
+    command.add_argument(
+        "model",
+        metavar="NAME",
+        help="path of the model, such as models/baseline_v2.0, or a registry's reference, such as artifacts@champion",
+    )
     command.add_argument("--json", action="store_true", help="print JSON instead of a table")
     return command
 
@@ -140,7 +144,9 @@ def _table(result: dict[str, Any], indent: str = "") -> str:
         if isinstance(value, dict) and value:
             lines += [f"{indent}{printable(name)}", _table(value, indent + "  ")]
         else:
-            lines.append(f"{indent}{printable(name):<{width}}  {printable(_cell(value))}")
+            unversioned = (name, value) == ("version", "0.0.0")
+            text = "0.0.0, which stands for none (name it NAME_vX.Y.Z)" if unversioned else _cell(value)
+            lines.append(f"{indent}{printable(name):<{width}}  {printable(text)}")
     return "\n".join(lines)
 
 

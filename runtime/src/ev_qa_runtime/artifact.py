@@ -89,12 +89,16 @@ class ArtifactPaths:
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """A verified model: its contract, the payload bytes by suffix without dot, and the ids of the keys that signed."""
+    """A verified model: its contract, the payload bytes by suffix without dot, and the ids of the keys that signed.
+
+    ``sidecar_sha256`` is of the sidecar's bytes, hexadecimal: what a registry's history knows a model by.
+    """
 
     paths: ArtifactPaths
     contract: ModelContract
     payloads: dict[str, bytes]
     signed_by: tuple[str, ...] = ()
+    sidecar_sha256: str = ""
 
 
 def read_contract(path: str | os.PathLike[str]) -> ModelContract:
@@ -148,13 +152,13 @@ def _read_artifact(
     faults = 0
     while True:
         with _opened_sidecar(paths) as file:
-            _, contract, signed_by = _trusted(paths, file, policy)
+            data, contract, signed_by = _trusted(paths, file, policy)
             try:
                 payloads = {suffix: _payload(paths, contract, suffix) for suffix in wanted}
                 for suffix in optional:
                     if suffix in contract.files and paths.file(suffix).exists():
                         payloads[suffix] = _payload(paths, contract, suffix)
-                return Artifact(paths, contract, payloads, signed_by)
+                return Artifact(paths, contract, payloads, signed_by, hashlib.sha256(data).hexdigest())
             except (IntegrityError, ModelNotFoundError):
                 faults = faults + 1 if _is_still_there(paths.sidecar, file) else 0
                 if faults == 2:  # twice with nobody replacing the model meanwhile: the fault is real

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ev_qa_runtime.artifact import SUFFIXES, ArtifactPaths, read_artifact, read_referenced
+from ev_qa_runtime.artifact import SUFFIXES, Artifact, ArtifactPaths, read_artifact, read_referenced
 from ev_qa_runtime.csv_telemetry import Chunk, CsvTelemetry
 from ev_qa_runtime.detector import Detector, load_model
 from ev_qa_runtime.errors import TelemetryError
@@ -49,14 +49,17 @@ def score(model: str, telemetry: str, output: str | None, rows: slice, policy: T
             judged.append(verdicts)
             progress.update(chunk.bytes_read)
         if not judged:
-            raise TelemetryError(f"{telemetry}: there are no data rows to score")
+            raise TelemetryError(f"{telemetry}: there are no data rows to score{source.rows_there()}")
     result = _joined(judged).summary() | detector.contract.training.summary()
-    return result | _model(detector) | {"microseconds_per_row": 1e6 * seconds / max(result["total_samples"], 1)}
+    return (
+        result | _model(artifact, detector) | {"microseconds_per_row": 1e6 * seconds / max(result["total_samples"], 1)}
+    )
 
 
 def info(model: str, policy: TrustPolicy | None) -> dict[str, Any]:
     """Everything a model says of itself."""
-    return Detector(read_artifact(model, policy=policy)).info
+    artifact = read_artifact(model, policy=policy)
+    return Detector(artifact).info | _digests(artifact)
 
 
 def verify(model: str, policy: TrustPolicy | None) -> dict[str, Any]:
@@ -66,20 +69,23 @@ def verify(model: str, policy: TrustPolicy | None) -> dict[str, Any]:
 
 def _verified(model: str | os.PathLike[str], policy: TrustPolicy | None) -> dict[str, Any]:
     paths = ArtifactPaths.of(model)
-    detector = Detector(read_artifact(model, policy=policy))
+    artifact = read_artifact(model, policy=policy)
+    detector = Detector(artifact)
     files = {}
     for suffix, digest in sorted(detector.contract.files.items()):
         present = f".{suffix}" in SUFFIXES and paths.file(suffix).exists()
         if present:
             read_artifact(model, wanted=(suffix,), policy=policy)
         files[suffix] = {"sha256": digest.sha256, "bytes": digest.bytes, "state": "verified" if present else "absent"}
-    return _model(detector) | {"files": files, "golden_rows": len(detector.contract.golden.readings), "verified": True}
+    checked = {"files": files, "golden_rows": len(detector.contract.golden.readings), "verified": True}
+    return _model(artifact, detector) | checked
 
 
 def bench(model: str, seconds: float) -> dict[str, Any]:
     """Time loading, one reading and a batch on this machine; medians, on the model's golden rows."""
     load_ms = [1e3 * _timed(lambda: load_model(model)) for _ in range(5)]
-    detector = load_model(model)
+    artifact = read_artifact(model)
+    detector = Detector(artifact)
     rows = np.array([row for row in detector.contract.golden.readings if not np.isnan(row).any()])
     readings = [dict(zip(detector.contract.feature_names, row, strict=True)) for row in rows.tolist()]
     batch = np.ascontiguousarray(np.resize(rows, (10_000, rows.shape[1])))
@@ -91,7 +97,7 @@ def bench(model: str, seconds: float) -> dict[str, Any]:
             one.append(_timed(lambda: [detector.score(**reading) for reading in readings]) / len(readings))
             many.append(_timed(lambda: detector.verdicts(batch)) / len(batch))
             progress.update(round(1000 - 1000 * (until - time.perf_counter()) / seconds))
-    return _model(detector) | {
+    return _model(artifact, detector) | {
         "load_milliseconds": statistics.median(load_ms),
         "one_reading_microseconds": 1e6 * statistics.median(one),
         "batch_microseconds_per_row": 1e6 * statistics.median(many),
@@ -105,10 +111,15 @@ def _timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def _model(detector: Detector) -> dict[str, Any]:
-    contract = detector.contract
-    named = {"model": contract.name, "version": str(contract.version), "sha256": contract.files["onnx"].sha256}
-    return named | {"signed_by": detector.info["signed_by"]}
+def _model(artifact: Artifact, detector: Detector) -> dict[str, Any]:
+    """Which model it was that a command used."""
+    named = {"model": artifact.contract.name, "version": str(artifact.contract.version)}
+    return named | _digests(artifact) | {"signed_by": detector.info["signed_by"]}
+
+
+def _digests(artifact: Artifact) -> dict[str, str]:
+    """Of the trees, and of the sidecar: a registry's history has the latter."""
+    return {"onnx_sha256": artifact.contract.files["onnx"].sha256, "sidecar_sha256": artifact.sidecar_sha256}
 
 
 def _refuse_to_replace(output: str, telemetry: str, paths: ArtifactPaths) -> None:

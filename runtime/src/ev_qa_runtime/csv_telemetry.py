@@ -47,6 +47,7 @@ class CsvTelemetry:
         self._reader = csv.reader(self._text)
         self.size = 0 if path == "-" else Path(path).stat().st_size
         self.header: list[str] = []
+        self._rows_seen = 0
 
     def __enter__(self) -> CsvTelemetry:
         try:
@@ -65,6 +66,7 @@ class CsvTelemetry:
         for number, row in enumerate(line for line in self._lines() if line):
             if number >= self._rows.stop:
                 break
+            self._rows_seen += 1
             if number < self._rows.start:
                 continue
             if len(row) != len(self.header):
@@ -77,6 +79,10 @@ class CsvTelemetry:
                 cells = []
         if cells:
             yield self._chunk(cells)
+
+    def rows_there(self) -> str:
+        """How many rows the file has, where rows were asked for and iterating came to its end without one of them."""
+        return f" (the file has {self._rows_seen:,})" if self._rows.start and self._rows else ""
 
     def _lines(self) -> Iterator[list[str]]:
         try:

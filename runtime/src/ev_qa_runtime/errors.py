@@ -31,6 +31,10 @@ class RegistryError(ArtifactError):
     """A registry refuses a change that would break its rules."""
 
 
+class AlreadyPublishedError(RegistryError, FileExistsError):
+    """A registry has published that version before; it never does so twice."""
+
+
 class ModelNotFoundError(EvQaError, FileNotFoundError):
     """No model lies at the given path."""
 

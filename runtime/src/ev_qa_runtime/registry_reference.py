@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -49,7 +49,7 @@ class Files(Protocol):
     root: str
 
     def read(self, path: str, limit: int) -> bytes | None:
-        """The bytes, None where there is no such file; ``ArtifactError`` where there are more than ``limit``."""
+        """The bytes, None where there is no such file; ``IntegrityError`` where there are more than ``limit``."""
         ...  # a protocol has no body
 
     def names(self, folder: str) -> list[str]:
@@ -80,7 +80,13 @@ class Selector:
         family, slash, alias = text.rpartition("/")
         if alias in ALIASES and (is_family(family) or not slash):
             return cls(alias=alias, family=family or None)
-        return cls(model=ModelName.parse(text))
+        try:
+            return cls(model=ModelName.parse(text))
+        except ArtifactError:
+            raise ArtifactError(
+                f"{text!r:.120} is neither an alias ({', '.join(ALIASES)}, FAMILY/{ALIASES[0]}) nor a registry's name"
+                f" for a model: expected one such as pack_v1.2.0{did_you_mean(alias, ALIASES)}"
+            ) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +135,7 @@ class LocalFiles:
                 raise ArtifactError(f"{joined}: not a file")
             data = file.read(limit + 1)
         if len(data) > limit:
-            raise ArtifactError(f"{joined}: larger than {limit} bytes, which is more than it may be")
+            raise IntegrityError(f"{joined}: larger than {limit} bytes, which is more than it may be")
         return data
 
     def names(self, folder: str) -> list[str]:
@@ -187,7 +193,9 @@ def aliased(aliases: Aliases, selector: Selector, root: str) -> AliasTarget:
         )
     if not having:
         whose = f" of {selector.family}" if selector.family else ""
-        raise ModelNotFoundError(f"{root}: there is no {alias}{whose}: promote a model first")
+        how = "" if alias == ALIASES[0] else f" (`promote --as {alias}`)"
+        meant = did_you_mean(selector.family or "", aliases)
+        raise ModelNotFoundError(f"{root}: there is no {alias}{whose}: promote a model first{how}{meant}")
     return aliases[having[0]][alias]
 
 
@@ -204,7 +212,19 @@ def _place_of(files: Files, model: ModelName) -> Place:
         for name in model.spellings:
             if f"{name}.json" in there:
                 return Place(location, name)
-    raise ModelNotFoundError(f"Model file not found: {files.root}@{model.text} (no {model.text}.json in its folders)")
+    there = [name.removesuffix(".json") for location in LOCATIONS for name in files.names(location)]
+    raise ModelNotFoundError(
+        f"Model file not found: {files.root}@{model.text} (no {model.text}.json in its folders)"
+        f"{did_you_mean(model.text, there)}"
+    )
+
+
+def did_you_mean(text: str, among: Iterable[str]) -> str:
+    """The end of a message that suggests the nearest of ``among``; empty where none is near."""
+    from difflib import get_close_matches  # noqa: PLC0415 - for mistakes only
+
+    near = get_close_matches(text, list(among), 1)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def vouched(files: Files, place: Place) -> Place:
@@ -215,7 +235,8 @@ def vouched(files: Files, place: Place) -> Place:
         raise ModelNotFoundError(f"Model file not found: {files.root}/{sidecar} (the registry says that it is there)")
     if place.target and hashlib.sha256(data).hexdigest() != place.target.sidecar_sha256:
         raise IntegrityError(
-            f"{files.root}/{sidecar}: not the file that event {place.target.event} made the alias of: restore it"
+            f"{files.root}/{sidecar}: not the file that event {place.target.event} made the alias of: `ev-qa registry"
+            f" promote {place.model}` puts it back where another folder holds a copy; else restore it"
         )
     return place
 
@@ -226,15 +247,38 @@ def read_resolved(path: str | os.PathLike[str], read: Callable[[str | os.PathLik
     Where the model was moved to the archive between resolving and reading, it is resolved again.
     """
     text = os.fspath(path)
-    reference = Reference.of(text) if isinstance(text, str) and "@" in text else None
-    if reference is None:
+    if not isinstance(text, str) or "@" not in text:
         return read(path)
+    reference = Reference.of(text)
+    if reference is None:
+        return _read_path(text, path, read)
+    reference = Reference(reference.root.removeprefix("file://"), reference.selector)
     if "://" in reference.root:
         raise ModelNotFoundError(f"{text}: the runtime reads local folders: copy it with `ev-qa registry fetch`")
     if not (Path(reference.root) / REGISTRY).is_dir():
         return read(path)
     files = LocalFiles(reference.root)
     return read_again_if_moved(files, reference.selector, lambda place: read(_checked_path(files, place)))
+
+
+def _read_path(text: str, path: str | os.PathLike[str], read: Callable[[str | os.PathLike[str]], _Result]) -> _Result:
+    """``read`` a path with an ``@`` in it; where nothing is there, it may be a reference with a slip."""
+    try:
+        return read(path)
+    except ModelNotFoundError:
+        root, _, selector = text.rpartition("@")
+        if not root or "/" in selector or not (Path(root) / REGISTRY).is_dir():
+            raise
+        raise misspelt(root, selector) from None
+
+
+def misspelt(root: str, selector: str) -> ModelNotFoundError:
+    """The error for ``ROOT@SELECTOR`` where ROOT is a registry and SELECTOR nothing that it could have."""
+    try:
+        Selector.parse(selector)
+    except ArtifactError as error:
+        return ModelNotFoundError(f"{root} is a registry, and {error}")
+    return ModelNotFoundError(f"{root}: there is no model {selector}")
 
 
 def read_again_if_moved(files: Files, selector: Selector, read: Callable[[Place], _Result]) -> _Result:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import weakref
 from collections.abc import Callable, Mapping
+from functools import partial
+from numbers import Integral, Real
 from typing import Any, Self
 
 import numpy as np
 
 from ev_qa_runtime.contract import ModelContract
-from ev_qa_runtime.detector import Detector
+from ev_qa_runtime.detector import Detector, load_model
 from ev_qa_runtime.errors import ConfigurationError
 from ev_qa_runtime.features import Telemetry, read_telemetry
 from ev_qa_runtime.severity import SEVERITY_OF_CODE, FloatArray, IntArray, Severity
@@ -25,10 +28,12 @@ class ShadowDetector:
     """Answers as ``champion`` does, and counts what ``challenger`` would have said.
 
     champion
-        The :class:`Detector` that answers. Its errors are raised as ever, and such calls are not shadowed.
+        The :class:`Detector` that answers, or the path of or reference to its model, which is loaded at once. Its
+        errors are raised as ever, and such calls are not shadowed.
     challenger
-        A :class:`Detector`, or a function without arguments that loads one; it is called on the worker thread, so
-        that a challenger that cannot be loaded does no harm either. Until it is loaded, calls are skipped.
+        A :class:`Detector`, a path or reference, or a function without arguments that loads one. The last two are
+        loaded on the worker thread, so that a challenger that cannot be loaded does no harm either. Until it is
+        loaded, calls are skipped.
     budget_seconds
         What a scoring by the challenger, or a call of ``on_disagreement``, may take; what takes longer is given up.
     give_up_after
@@ -40,26 +45,33 @@ class ShadowDetector:
 
     Thread-safe. :attr:`statistics` says what happened. ``close()``, the end of a ``with`` block, garbage collection and
     the end of the process stop the thread; answers go on.
+
+    Raises ``ConfigurationError`` for a setting that is no number in its range, ``TypeError`` for what is no model, and
+    what :func:`load_model` raises for the champion.
     """
 
     def __init__(
         self,
-        champion: Detector,
-        challenger: Detector | Callable[[], Detector],
+        champion: Detector | str | os.PathLike[str],
+        challenger: Detector | str | os.PathLike[str] | Callable[[], Detector],
         budget_seconds: float = 0.05,
         *,
         give_up_after: int = 5,
         queue_length: int = 64,
         on_disagreement: Callable[[Disagreement], object] | None = None,
     ) -> None:
-        if not 0.0 < budget_seconds < float("inf"):
-            raise ConfigurationError(f"budget_seconds must be a positive number, not {budget_seconds!r}")
-        if give_up_after < 1 or queue_length < 1:
-            raise ConfigurationError(
-                f"give_up_after and queue_length must be at least 1, not {give_up_after!r} and {queue_length!r}"
-            )
+        _check_settings(budget_seconds, give_up_after, queue_length)
+        if isinstance(challenger, (str, os.PathLike)):
+            challenger = partial(load_model, challenger)
         if not callable(challenger) and not hasattr(challenger, "verdicts"):
-            raise TypeError(f"the challenger must be a Detector or a function that loads one, not {challenger!r:.80}")
+            raise TypeError(
+                "the challenger must be a Detector, the path of a model or a function that loads one, not"
+                f" {challenger!r:.80}"
+            )
+        if isinstance(champion, (str, os.PathLike)):
+            champion = load_model(champion)
+        if not hasattr(champion, "verdicts"):
+            raise TypeError(f"the champion must be a Detector or the path of a model, not {champion!r:.80}")
         self.champion = champion
         self._names = champion.contract.feature_names
         is_model = hasattr(challenger, "verdicts")
@@ -175,6 +187,16 @@ class ShadowDetector:
         if nameless or isinstance(data, Telemetry):  # the columns are the champion's
             data = dict(zip(self._names, telemetry.values.T, strict=True))
         return read_telemetry(data, theirs).values
+
+
+def _check_settings(budget_seconds: object, give_up_after: object, queue_length: object) -> None:
+    if not isinstance(budget_seconds, Real) or not 0.0 < float(budget_seconds) < float("inf"):
+        raise ConfigurationError(f"budget_seconds must be a positive number, not {budget_seconds!r}")
+    counts = (give_up_after, queue_length)
+    if not all(isinstance(count, Integral) and int(count) >= 1 for count in counts):
+        raise ConfigurationError(
+            f"give_up_after and queue_length must be at least 1, not {give_up_after!r} and {queue_length!r}"
+        )
 
 
 class _BatchJob:

@@ -142,7 +142,6 @@ def _key_type() -> type[Ed25519PublicKey]:
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey  # noqa: PLC0415 - with a key only
     except ImportError:
         raise SignatureError(
-            "signatures are checked with the package cryptography, which is not installed: install"
-            " ev-qa-runtime[signing], which brings it"
+            "signatures are checked with the package cryptography, which is not installed: pip install cryptography"
         ) from None
     return Ed25519PublicKey

@@ -48,8 +48,8 @@ class TrustPolicy:
     def __post_init__(self) -> None:
         if self.require_signature and not self.public_keys:
             raise SignatureError(
-                "a signature is demanded, but no public key is given to check it with: pass public_keys or set"
-                f" {PUBLIC_KEYS_VARIABLE}"
+                "a signature is demanded, but no public key is given to check it with: give public_keys"
+                f" (--public-key) or set {PUBLIC_KEYS_VARIABLE}"
             )
 
     @classmethod
@@ -66,7 +66,7 @@ class TrustPolicy:
         ``ConfigurationError`` for a value or a key that will not do, ``SignatureError`` where signatures are demanded
         and cannot be checked.
         """
-        keys = _keys_from_environment() if public_keys is None else _keys(public_keys, "public_keys")
+        keys = _keys_from_environment() if public_keys is None else _keys(public_keys, "public_keys (--public-key)")
         required = _requirement_from_environment() if require_signature is None else require_signature
         if not isinstance(required, bool | None):
             raise ConfigurationError(f"require_signature must be True, False or None, not {required!r}")
@@ -115,7 +115,7 @@ def _requirement_from_environment() -> bool | None:
 
 
 def _minimum(given: str | ModelVersion | None) -> ModelVersion | None:
-    where, version = "minimum_version", given
+    where, version = "minimum_version (--minimum-version)", given
     if given is None:
         where, version = MINIMUM_VERSION_VARIABLE, os.environ.get(MINIMUM_VERSION_VARIABLE)
     if version is None or isinstance(version, ModelVersion):

@@ -103,3 +103,10 @@ def very_many_properties(model: Any) -> None:
 def name_that_is_no_text(model: Any) -> bytes:
     data: bytes = model.SerializeToString().replace(b"TreeEnsemble", b"Tree\xff\xfe\xfdsembl")
     return data
+
+
+@case("the shape of an input or output holds text in dim_param that is not UTF-8")
+def dimension_named_by_no_text(model: Any) -> bytes:
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "NNN"
+    data: bytes = model.SerializeToString().replace(b"NNN", b"\xb9\xff\xfe")
+    return data

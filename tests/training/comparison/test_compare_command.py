@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -64,6 +66,34 @@ def test_rows_and_block_rows(run: Run, saved_once: Path) -> None:
     assert said["labelled"] is None
 
 
+def test_too_few_blocks_leave_the_intervals_out(run: Run, saved_once: Path, tmp_path: Path) -> None:
+    command = ("compare", saved_once, "b_v1.3.0", "faulty.csv", "--labels", "fault", "--rows", "0:200")
+    enough = json.loads(run(*command, "--block-rows", "40", "--json").stdout)
+    assert (enough["method"]["blocks"], enough["method"]["left_out"]) == (5, None)
+    few = json.loads(run(*command, "--block-rows", "150", "--json").stdout)
+    reason = "200 rows make only 1 block of 150, at least 5 are needed"
+    assert (few["method"]["blocks"], few["method"]["left_out"]) == (1, reason)
+    assert few["a"]["flagged"]["blocks"] is few["agreement"]["kappa"]["interval"] is None
+    assert few["labelled"]["difference"]["roc_auc"]["interval"] is None
+    assert few["labelled"]["a"]["roc_auc"]["value"] == enough["labelled"]["a"]["roc_auc"]["value"]
+    table = " ".join(run(*command, "--block-rows", "150", "--html", "report.html").stdout.split())
+    assert f"None by blocks: {reason}." in table
+    assert f"None by blocks: {reason}." in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_the_table_is_printed_even_where_the_report_cannot_be_written(
+    run: Run, saved_once: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "report.html")
+
+    monkeypatch.setattr("ev_qa_framework.comparison.report_html.write_html", full)
+    done = run("compare", saved_once, "b_v1.3.0", "faulty.csv", "--html", "report.html")
+    assert done.returncode == 5
+    assert "agreement" in done.stdout
+    assert done.stderr.strip() == "ev-qa: error: report.html: No space left on device"
+
+
 def test_the_report_is_written(run: Run, saved_once: Path, tmp_path: Path) -> None:
     done = run("compare", saved_once, "b_v1.3.0", "faulty.csv", "--html", "report.html")
     assert (done.returncode, done.stderr) == (0, "")
@@ -77,15 +107,22 @@ def test_the_report_is_written(run: Run, saved_once: Path, tmp_path: Path) -> No
         (("b_v1.3.0", "b_v1.3.0", "nowhere.csv"), 5, "Telemetry file not found: nowhere.csv"),
         (("b_v1.3.0", "b_v1.3.0", "faulty.csv", "--labels", "label"), 4, "there is no column 'label' of labels"),
         (("b_v1.3.0", "b_v1.3.0", "faulty.csv", "--labels", "current"), 4, "0 means normal here and 1 a fault"),
+        (("b_v1.3.0", "b_v1.3.0", "faulty.csv", "--labels", "voltage"), 4, "different numbers, more than 20 fault"),
         (("b_v1.3.0", "b_v1.3.0", "few.csv"), 4, "few.csv: missing column(s) 'temp'"),
         (("b_v1.3.0", "b_v1.3.0", "faulty.csv", "--rows", "0:0"), 4, "none of the 0 row(s) is valid for both"),
         (("b_v1.3.0", "b_v1.3.0", "faulty.csv", "--block-rows", "0"), 4, "block_rows must be at least 1, not 0"),
         (("b_v1.3.0", "b_v1.3.0", "faulty.csv", "--html", "no/report.html"), 5, "no/report.html: No such file"),
         (("b_v1.3.0", "b_v1.3.0", "faulty.csv", "--html", "."), 5, ".: Is a directory"),
+        (("b_v1.3.0", "b_v1.3.0", "faulty.csv", "--html", "b_v1.3.0.json"), 4, "call the report b_v1.3.0.html"),
+        (("b_v1.3.0", "b_v1.3.0", "faulty.csv", "--html", "b_v1.3.0.onnx"), 4, ".onnx is for a model's files"),
+        (("b_v1.3.0", "b_v1.3.0", "faulty.csv", "--html", "./faulty.csv"), 4, "would replace telemetry"),
+        (("b_v1.3.0", "b_v1.3.0", "faulty.csv", "--html", "pipe"), 4, "a pipe or a device is not replaced"),
+        (("nowhere", "nowhere", "faulty.csv", "--html", "faulty.csv/report.html"), 5, "report.html: Not a directory"),
     ],
 )
 def test_mistakes_are_one_line(run: Run, tmp_path: Path, arguments: tuple[str, ...], code: int, message: str) -> None:
     (tmp_path / "few.csv").write_text("voltage,current\n1,2\n")
+    os.mkfifo(tmp_path / "pipe")
     done = run("compare", *arguments)
     assert done.returncode == code, done.stderr
     assert len(done.stderr.splitlines()) == 1

@@ -11,6 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from ev_qa_framework.comparison.intervals import (
+    MINIMUM_BLOCKS,
     BlockBootstrap,
     block_rows_for,
     newcombe_independent,
@@ -104,6 +105,7 @@ def test_sums_are_those_of_the_weights_and_blocks_stay_in_their_recording(
     recordings: list[int], block_rows: int, seed: int, data: st.DataObject
 ) -> None:
     rows = sum(recordings)
+    assume(rows // block_rows >= MINIMUM_BLOCKS)
     values = np.array(data.draw(st.lists(st.integers(0, 9), min_size=rows, max_size=rows)), dtype=float)
     bootstrap = BlockBootstrap(recordings, block_rows, 5, seed)
     weights = list(bootstrap.weights())
@@ -116,6 +118,23 @@ def test_sums_are_those_of_the_weights_and_blocks_stay_in_their_recording(
         assert drawn @ values == total[0]
         for first, end in pairwise(edges):
             assert drawn[first:end].sum() % block_rows == 0  # whole blocks only
+
+
+@pytest.mark.parametrize(("block_rows", "blocks"), [(10**9, 0), (1799, 1), (361, 4)])
+def test_too_few_blocks_give_no_interval(block_rows: int, blocks: int) -> None:
+    bootstrap = BlockBootstrap([900, 900], block_rows, 100, 0)
+    assert (bootstrap.blocks, bootstrap.resamples) == (blocks, 0)
+    assert bootstrap.sums(np.ones((1800, 3))).shape == (0, 3)
+    assert list(bootstrap.weights()) == []
+    assert percentile_interval(0.5, bootstrap.sums(np.ones((1800, 1)))[:, 0], 0.95) is None
+    assert bootstrap.why_none() == (
+        f"1,800 rows make only {blocks} block{'s' if blocks != 1 else ''} of {block_rows:,}, at least 5 are needed"
+    )
+
+
+def test_enough_blocks_give_intervals() -> None:
+    bootstrap = BlockBootstrap([900, 900], 360, 100, 0)
+    assert (bootstrap.blocks, bootstrap.resamples, bootstrap.why_none()) == (5, 100, None)
 
 
 def test_every_row_is_as_likely_as_any_other() -> None:

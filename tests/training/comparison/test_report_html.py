@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.axes import Axes
 
 from ev_qa_framework import EVBatteryAnalyzer, compare_models
 from ev_qa_framework.comparison import ModelComparison
@@ -184,6 +185,50 @@ def test_models_whose_scores_never_vary_are_drawn(readings: np.ndarray) -> None:
 def test_one_row_is_drawn(analyzer: EVBatteryAnalyzer, readings: np.ndarray) -> None:
     page = html_report(compare_models(analyzer, analyzer, readings[:1], [1], resamples=100, measure_speed=False))
     assert Page(page).faults == []
+
+
+def test_the_dashed_lines_are_what_decides_a_flag(
+    telemetry: pd.DataFrame, faulty: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_label = EVBatteryAnalyzer(n_estimators=6, warning_threshold=-0.7).fit(telemetry)
+    by_severity = EVBatteryAnalyzer(n_estimators=6, warning_threshold=-0.41).fit(telemetry)
+    found = compare_models(by_label, by_severity, faulty, resamples=100, measure_speed=False)
+    drawn: dict[str, list[float]] = {"axvline": [], "axhline": []}
+    for name, places in drawn.items():
+        real = getattr(Axes, name)
+
+        def line(axes: Axes, at: float, *, real: Any = real, places: list[float] = places, **style: Any) -> Any:
+            if style.get("ls") == "--":
+                places.append(at)
+            return real(axes, at, **style)
+
+        monkeypatch.setattr(Axes, name, line)
+    html_report(found)
+    assert drawn["axvline"] == [found.a.offset, found.a.offset, -0.41]  # the scatter's A; the distributions' A and B
+    assert drawn["axhline"] == [-0.41]
+    rows = found.row_values
+    for scores, flagged, at in (
+        (rows.scores_a, rows.flagged_a, found.a.offset),
+        (rows.scores_b, rows.flagged_b, -0.41),
+    ):
+        assert ((scores < at) == flagged).all()
+
+
+def test_captions_say_where_there_is_nothing_to_see(telemetry: pd.DataFrame) -> None:
+    quiet = EVBatteryAnalyzer(n_estimators=6, warning_threshold=-0.99, critical_threshold=-0.995, contamination=0.01)
+    quiet.fit(telemetry)
+    calm = telemetry[quiet.predict(telemetry) == 1]
+    labels = np.arange(len(calm)) % 2
+    page = " ".join(Page(html_report(compare_models(quiet, quiet, calm, labels, measure_speed=False))).text)
+    assert "Neither model flags a row. Share of the rows flagged" in page
+    assert "neither model flags a row, so there are no dots" in page
+    one = html_report(compare_models(quiet, quiet, calm[:1], measure_speed=False))
+    assert "in 1 stretch." in one
+
+
+def test_units_are_written_as_people_do(page: str) -> None:
+    assert "°C" in page
+    assert "degC" not in page
 
 
 class TestWriting:

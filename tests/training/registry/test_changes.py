@@ -224,11 +224,14 @@ def test_changed_files_are_not_promoted_and_not_returned_to(local: Registry, fil
     local.promote(second)
     onnx = tmp_path / "models" / "experiments" / f"{third}.onnx"
     onnx.write_bytes(onnx.read_bytes()[:-1])
-    with pytest.raises(ArtifactError, match=r"pack_v1\.0\.2\.onnx: its bytes are not the ones"):
+    with pytest.raises(
+        ArtifactError, match=r"pack_v1\.0\.2\.onnx: its bytes are not the ones event 3 vouches for, and no"
+    ):
         local.promote(third)
     sidecar = tmp_path / "models" / "production" / f"{first}.json"
     sidecar.write_bytes((tmp_path / "models" / "experiments" / f"{third}.json").read_bytes())
-    with pytest.raises(ArtifactError, match="restore them"):
+    (tmp_path / "models" / "experiments" / f"{first}.json").write_bytes(sidecar.read_bytes())
+    with pytest.raises(IntegrityError, match="event 1 vouches for, and no folder holds an intact copy: restore it"):
         local.rollback()
     assert champion(local) == second
     assert len(local.journal.history()) == 5

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from ev_qa_framework import EVBatteryAnalyzer
 from ev_qa_framework.cli import main
 from ev_qa_framework.registry.model_files import ModelFiles
 from ev_qa_framework.registry.registry import Registry
+from ev_qa_runtime import load_model
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 COMMANDS = (
@@ -72,7 +74,7 @@ def test_from_publishing_to_pruning(run: Run, models: list[Path], tmp_path: Path
     assert "rollback champion pack_v1.0.0 (before: pack_v1.0.1)" in run("rollback", "pack").stdout
     refused(run("rollback"), 3, "there is nothing to go back to")
     refused(run("archive", "champion"), 3, "promote another model first")
-    assert "archive pack_v1.0.1 from production" in run("archive", "pack_v1.0.1").stdout
+    assert "archive pack_v1.0.1" in run("archive", "pack_v1.0.1").stdout
     listed = said(run("list", "--json"))
     assert [(item["model"], item["stages"], item["aliases"]) for item in listed] == [  # type: ignore[attr-defined]  # a list
         ("pack_v1.0.0", ["production", "experiments"], ["champion"]),
@@ -111,7 +113,7 @@ def test_the_version_that_follows_and_the_refusal(run: Run, models: list[Path]) 
     assert said(run("publish", models[0], "--name", "fleet", "--next", "--json"))["model"] == "fleet_v1.0.0"  # type: ignore[index]  # a dictionary
     assert said(run("publish", models[0], "--name", "fleet", "--next", "--json"))["model"] == "fleet_v1.0.1"  # type: ignore[index]  # a dictionary
     refused(run("publish", models[0], "--name", "fleet", "--version", "2.0.0"), 3, "the rule asks for PATCH")
-    refused(run("publish", models[0], "--name", "fleet", "--version", "1.0.1"), 5, "was published before")
+    refused(run("publish", models[0], "--name", "fleet", "--version", "1.0.1"), 3, "was published before")
     refused(run("publish", "nowhere"), 3, "Model file not found: nowhere")
 
 
@@ -147,15 +149,128 @@ def test_the_root_may_be_any_store(run: Run, models: list[Path], s3: str) -> Non
     [
         (("promote", "pack_v1.0.0"), 3, "no model was ever published here: check the registry's root"),
         (("promote", "pack"), 3, "no model was ever published here"),
-        (("show", "champion"), 3, "there is no champion: promote a model first"),
-        (("show", "pack"), 3, "'pack' is not a registry's name for a model: expected one such as pack_v1.2.0"),
-        (("history", "--at", "yesterday"), 4, "'yesterday' is no time such as 2026-11-23T12:00:00Z or 2026-11-23"),
+        *(
+            (command, 3, "no model was ever published here: check the registry's root")
+            for command in (
+                ("show", "champion"),
+                ("list",),
+                ("verify",),
+                ("history",),
+                ("history", "--at", "2026-11-23"),
+                ("changelog",),
+                ("changelog", "--print"),
+                ("prune", "--keep", "1"),
+                ("fetch", "champion"),
+                ("diff", "champion", "challenger"),
+            )
+        ),
+        (("diff", "champion", "nowhere/model"), 3, "no model was ever published here"),
+        (("fetch", "champion", "-o", "s3://bucket/x"), 4, "files are written to local folders"),
         (("list", "--root", "nosuch://x"), 4, "this kind of store is not installed here"),
     ],
 )
 def test_a_mistake_is_one_line(arguments: tuple[str, ...], code: int, message: str, run: Run, tmp_path: Path) -> None:
     refused(run(*arguments), code, message)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (
+            ("show", "pack"),
+            3,
+            "'pack' is neither an alias (champion, challenger, FAMILY/champion) nor a registry's name",
+        ),
+        (("fetch", "champoin"), 3, "expected one such as pack_v1.2.0; did you mean champion?"),
+        (("show", "pakc/champion"), 3, "there is no champion of pakc: promote a model first; did you mean pack?"),
+        (("promote", "pack_v1.0.9"), 3, "list` shows those there are; did you mean pack_v1.0.0?"),
+        (("promote", "challenger"), 3, "there is no challenger: promote a model first (`promote --as challenger`)"),
+        (("diff", "champion", "champoin"), 3, "did you mean champion?"),
+        (("history", "--at", "yesterday"), 4, "'yesterday' is no time such as 2026-11-23T12:00:00Z or 2026-11-23"),
+        (("publish", "trained/pack_v1.0.0", "--version", "0.0.0"), 3, "pack_v0.0.0: 0.0.0 stands for a model without"),
+        (("publish", "trained/pack_v1.0.0", "--version", "2"), 3, "the version that was given will not do"),
+        (("publish", "trained/pack_v1.0.0"), 3, "was published before"),
+    ],
+)
+def test_a_slip_is_one_line(arguments: tuple[str, ...], code: int, message: str, run: Run, models: list[Path]) -> None:
+    run("publish", models[0])
+    run("promote", "pack_v1.0.0")
+    refused(run(*arguments), code, message)
+
+
+def test_a_slip_in_a_reference_gets_a_suggestion(run: Run, models: list[Path], s3: str) -> None:
+    for root in ("artifacts", s3):
+        run("publish", models[0], "--root", root)
+        for selector, message in [
+            ("chapmion", "is a registry, and 'chapmion' is neither an alias .*; did you mean champion"),
+            ("pack_v1.0.7", "no pack_v1.0.7.json in its folders.*; did you mean pack_v1.0.0"),
+        ]:
+            with pytest.raises(FileNotFoundError, match=message):
+                EVBatteryAnalyzer.load_model(f"{root}@{selector}")
+    with pytest.raises(FileNotFoundError, match="artifacts is a registry, and"):
+        load_model("artifacts@chapmion")
+
+
+def test_models_and_changes_are_filtered(run: Run, models: list[Path]) -> None:
+    run("publish", models[0])
+    run("publish", models[1], "--name", "city", "--next", "--to", "production")
+    run("promote", "city_v1.0.0")
+
+    def listed(*options: str) -> list[str]:
+        return [item["model"] for item in said(run("list", "--json", *options))]  # type: ignore[attr-defined]  # a list
+
+    def changed(*options: str) -> list[int]:
+        return [item.get("number") or item["event"] for item in said(run("history", "--json", *options))]  # type: ignore[attr-defined]  # a list
+
+    assert (listed("--family", "pack"), listed("--stage", "production")) == (["pack_v1.0.0"], ["city_v1.0.0"])
+    assert (changed("--family", "city"), changed("pack_v1.0.0"), changed("champion")) == ([2, 3], [1], [2, 3])
+    assert changed("--at", "2999-01-01", "--family", "pack") == []
+    assert changed("--at", "2999-01-01", "city_v1.0") == [3]
+
+
+def test_a_pruned_model_is_shown_by_its_events(run: Run, models: list[Path]) -> None:
+    run("publish", models[0])
+    run("archive", "pack_v1.0.0")
+    run("prune", "--keep", "0")
+    shown = said(run("show", "pack_v1.0.0", "--json"))
+    assert isinstance(shown, dict)
+    assert (shown["stages"], shown["pruned"][:3]) == ([], "202")
+    assert [event["action"] for event in shown["events"]] == ["publish", "archive", "prune"]
+    assert "prune pack_v1.0.0" in run("show", "pack_v1.0.0").stdout
+
+
+def test_a_model_is_compared_before_it_is_published(run: Run, models: list[Path]) -> None:
+    run("publish", models[0])
+    run("promote", "pack_v1.0.0")
+    for new in ("trained/pack_v1.0.1", "artifacts@pack_v1.0.0"):
+        found = said(run("diff", "champion", new, "--json"))
+        assert (found["old"], found["new"]) == ("pack_v1.0.0", new[-11:])  # type: ignore[index]  # a dictionary
+    refused(run("diff", "champion", "trained/nothing"), 3, "Model file not found: trained/nothing")
+
+
+def test_only_changes_ask_who(run: Run) -> None:
+    asking = {name for name in COMMANDS if "--who" in run(name, "--help").stdout}
+    assert asking == {"publish", "promote", "clear", "rollback", "archive", "prune"}
+
+
+def test_a_bucket_that_is_not_there_is_named(run: Run, models: list[Path], s3: str) -> None:
+    refused(run("publish", models[0], "--root", "s3://no-such-bucket/x"), 5, "s3://no-such-bucket/x: ")
+
+
+def test_verify_remarks_on_names_that_are_not_seen(run: Run, models: list[Path]) -> None:
+    run("publish", models[0])
+    Path("artifacts/experiments/exp_conservative.json").write_text("{}")
+    found = said(run("verify", "--json"))
+    assert found["remarks"] == [  # type: ignore[index]  # a dictionary
+        "experiments/exp_conservative.json: its name is not FAMILY_vX.Y.Z, so it is not seen"
+    ]
+
+
+def test_the_champion_is_named_by_its_model(run: Run, models: list[Path]) -> None:
+    run("publish", models[0])
+    run("promote", "pack_v1.0.0")
+    assert "pack_v1.0.0 is the champion already" in run("promote", "champion", "--json").stdout
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from ev_qa_framework.command_line import EXIT_CODES, json_option, rows_option, show, steps
+from ev_qa_framework.command_line import EXIT_CODES, PARITY_EXIT_CODES, json_option, rows_option, show, steps
 from ev_qa_framework.compare_command import compare
 from ev_qa_framework.registry_commands import registry_group
 from ev_qa_framework.signing_commands import (
@@ -23,19 +23,18 @@ from ev_qa_framework.signing_commands import (
     sign,
     signatures,
 )
-from ev_qa_runtime.artifact import ArtifactPaths
 from ev_qa_runtime.contract import Profile
 from ev_qa_runtime.errors import ArtifactError
 from ev_qa_runtime.exit_codes import DIFFERS, INTERRUPTED, USER_ERRORS, exit_code, one_line
 
 
-@click.group(epilog=EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(epilog=PARITY_EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="ev-qa-framework")
 def commands() -> None:
     """Train an anomaly detector for EV-battery telemetry once, deploy it many times."""
 
 
-@commands.command(epilog=EXIT_CODES)
+@commands.command(epilog=EXIT_CODES, short_help="Fit a model on telemetry and save it.")
 @click.argument("telemetry", nargs=-1, required=True)
 @click.option("-o", "--output", "name", required=True, metavar="NAME", help="Model to write, e.g. models/battery_v1.0")
 @click.option("--config", metavar="FILE", help="Parameters from a TOML or JSON file (docs/configuration.md).")
@@ -78,10 +77,12 @@ def train(
         task = progress.add_task("loading libraries", total=4)
         from ev_qa_framework.analysis import EVBatteryAnalyzer  # noqa: PLC0415 - slow imports wait until needed
         from ev_qa_framework.commit import refuse_existing  # noqa: PLC0415
+        from ev_qa_framework.registry.destination import destination  # noqa: PLC0415
         from ev_qa_framework.telemetry import feature_specs, read_tables  # noqa: PLC0415
 
+        paths = destination(name)
         if no_overwrite:
-            refuse_existing(ArtifactPaths.of(name))
+            refuse_existing(paths)
         progress.update(task, advance=1, description="reading telemetry")
         analyzer = EVBatteryAnalyzer() if config is None else EVBatteryAnalyzer.from_config(config, profile)
         data = read_tables(telemetry, feature_specs(tuple(analyzer.features)), rows)
@@ -98,17 +99,20 @@ def train(
     show(shown, as_json, f"trained {name}")
 
 
-@commands.command(epilog=EXIT_CODES)
+@commands.command(epilog=EXIT_CODES, short_help="Show what a model is.")
 @click.argument("name")
 @json_option
 def info(name: str, as_json: bool) -> None:
-    """Show what the model NAME is, what it was trained on, and the back end it would be scored with here."""
+    """Show what the model NAME is, what it was trained on, and the back end it would be scored with here.
+
+    NAME is a path, or a reference such as artifacts@champion.
+    """
     from ev_qa_framework.analysis import EVBatteryAnalyzer  # noqa: PLC0415 - slow import
 
     show(EVBatteryAnalyzer.load_model(name).get_model_info(), as_json, name)
 
 
-@commands.command(epilog=EXIT_CODES)
+@commands.command(epilog=PARITY_EXIT_CODES, short_help="Score with every engine and count the bits that differ.")
 @click.argument("name")
 @click.argument("telemetry")
 @click.option(
@@ -129,6 +133,8 @@ def info(name: str, as_json: bool) -> None:
 @json_option
 def parity(name: str, telemetry: str, adversarial: int, reference_rows: int, rows: slice, as_json: bool) -> None:
     """Score TELEMETRY with scikit-learn, the runtime and onnx.reference, and count the bits that differ.
+
+    NAME is a path, or a reference such as artifacts@champion.
 
     Exits with 1 where any label or severity differs, or any score by more than one unit in the last place.
     """
@@ -152,7 +158,7 @@ def parity(name: str, telemetry: str, adversarial: int, reference_rows: int, row
         raise click.exceptions.Exit(DIFFERS)
 
 
-@commands.command(epilog=EXIT_CODES)
+@commands.command(epilog=EXIT_CODES, short_help="Convert a .joblib in the old structure.")
 @click.argument("legacy")
 @click.option("-o", "--output", metavar="NAME", help="Model to write; default: beside LEGACY, under its name.")
 @click.option("--trust", is_flag=True, help="Say that you trust LEGACY: unpickling runs whatever code it holds.")
@@ -212,9 +218,10 @@ def _metadata_entry(entry: str) -> tuple[str, Any]:
 
 
 def _print_parity(found: dict[str, Any]) -> None:
-    table = Table(title=f"parity of {found['model']}", title_justify="left")
+    click.echo(f"parity of {found['model']}")
+    table = Table()
     for heading in ("engine", "against", "rows", "max ulp", "labels differing", "severities differing"):
-        table.add_column(heading)
+        table.add_column(heading, overflow="fold")
     for row in found["comparisons"]:
         table.add_row(*(str(value) for value in row.values()))
     Console().print(table)

@@ -12,16 +12,20 @@ from rich.table import Table
 
 from ev_qa_runtime.row_range import parse_rows
 
-EXIT_CODES = """\b
+PARITY_EXIT_CODES = """\b
 Exit codes:
   0  done
   1  the two back ends differ (parity)
   2  the command line is wrong
-  3  the model is missing, damaged or cannot be used here
+  3  the model is missing, damaged, not trusted or cannot be used here, or the registry's rules refuse the change
   4  the telemetry or the configuration will not do
   5  a file cannot be read or written
   130  interrupted
 """
+EXIT_CODES = PARITY_EXIT_CODES.replace("  1  the two back ends differ (parity)\n", "")
+
+UNVERSIONED = "0.0.0"
+NO_VERSION = "0.0.0, which stands for none (name it NAME_vX.Y.Z)"
 
 
 class RowRange(click.ParamType):  # type: ignore[type-arg]  # generic in newer releases of click only
@@ -61,7 +65,7 @@ def show(values: dict[str, Any], as_json: bool, title: str) -> None:
         return
     table = Table(title=title, show_header=False, title_justify="left")
     for name, value in values.items():
-        table.add_row(name, cell(value))
+        table.add_row(name, NO_VERSION if (name, value) == ("version", UNVERSIONED) else cell(value))
     Console().print(table)
 
 

@@ -79,7 +79,7 @@ def _sync_committed(paths: ArtifactPaths) -> None:
         sync_folder(paths.folder)
     except OSError as error:
         undurable = "the new model is in place, but its folder could not be synced, so a power cut may undo that"
-        raise OSError(error.errno, f"{error.strerror}; {undurable}; save it again", str(paths.sidecar)) from None
+        raise OSError(error.errno, f"{error.strerror}; {undurable}; try again", str(paths.sidecar)) from None
 
 
 def rewrite_sidecar(paths: ArtifactPaths, rewrite: Callable[[bytes], bytes]) -> None:
@@ -249,11 +249,24 @@ def _locked(folder: Path) -> Iterator[None]:
 
 def sync_folder(folder: Path) -> None:
     """Make the names in ``folder`` durable; ``OSError`` with the path where the disk refuses."""
+    _sync(folder)
+
+
+def sync_files(files: Iterable[Path]) -> None:
+    """Make files durable that lie there already, and their names; ``OSError`` with the path where the disk refuses."""
+    synced = list(files)
+    for file in synced:
+        _sync(file)
+    for folder in dict.fromkeys(file.parent for file in synced):
+        _sync(folder)
+
+
+def _sync(path: Path) -> None:
     if os.name != "posix":
         return
-    descriptor = os.open(folder, os.O_RDONLY)
+    descriptor = os.open(path, os.O_RDONLY)
     try:
-        with named(str(folder)):
+        with named(str(path)):
             os.fsync(descriptor)
     finally:
         _close(descriptor)

@@ -6,14 +6,20 @@ import errno
 import json
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
 
 from ev_qa_framework.command_line import EXIT_CODES, json_option, rows_option, steps
+from ev_qa_runtime.artifact import SUFFIXES
+from ev_qa_runtime.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from ev_qa_framework.comparison import ModelComparison
 
 
-@click.command(epilog=EXIT_CODES)
+@click.command(epilog=EXIT_CODES, short_help="Compare two models on the same telemetry.")
 @click.argument("a")
 @click.argument("b")
 @click.argument("telemetry", nargs=-1, required=True)
@@ -34,12 +40,14 @@ def compare(
 ) -> None:
     """Score TELEMETRY (CSV or Parquet files, each a recording of its own) with the models A and B and compare them.
 
+    A and B are paths of models, or references such as artifacts@champion.
+
     Differences are B − A: let A be the model in use and B the candidate. docs/comparison.md explains the figures.
     """
     if html is not None:
-        _refuse_unwritable(Path(html))
+        _refuse_output(Path(html), telemetry)
     with steps() as progress:
-        task = progress.add_task("loading libraries", total=3 if html is None else 4)
+        task = progress.add_task("loading libraries", total=3)
         from ev_qa_framework.comparison import compare_models  # noqa: PLC0415 - slow imports wait until needed
         from ev_qa_framework.comparison.report_text import print_comparison  # noqa: PLC0415
         from ev_qa_framework.telemetry import read_table  # noqa: PLC0415
@@ -48,21 +56,46 @@ def compare(
         tables = [read_table(path, rows) for path in telemetry]
         progress.update(task, advance=1, description=f"comparing on {sum(map(len, tables)):,} rows")
         found = compare_models(a, b, tables, labels, block_rows=block_rows)
-        if html is not None:
-            progress.update(task, advance=1, description="drawing the report")
-            from ev_qa_framework.comparison.report_html import write_html  # noqa: PLC0415 - matplotlib
-
-            write_html(found, html)
         progress.update(task, advance=1, description="done")
     if as_json:
         click.echo(json.dumps(found.as_dict(), indent=2, allow_nan=False))
     else:
         print_comparison(found, Console())
+    if html is not None:  # last, so that a disk that is full takes the report only
+        _write_report(found, html)
 
 
-def _refuse_unwritable(report: Path) -> None:
-    """Before the work rather than after it."""
+def _write_report(found: ModelComparison, html: str) -> None:
+    with steps() as progress:
+        progress.add_task("drawing the report", total=None)
+        from ev_qa_framework.comparison.report_html import write_html  # noqa: PLC0415 - matplotlib
+
+        write_html(found, html)
+
+
+def _refuse_output(report: Path, telemetry: tuple[str, ...]) -> None:
+    """Before the work rather than after it: what would destroy something, and what cannot be written."""
+    if report.suffix in SUFFIXES:
+        raise ConfigurationError(
+            f"{report}: {report.suffix} is for a model's files: call the report {report.stem}.html"
+        )
+    for path in telemetry:
+        if report.resolve() == Path(path).resolve():
+            raise ConfigurationError(
+                f"{report}: this would replace telemetry that is being read: choose another output"
+            )
     if report.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(report))
-    if not report.absolute().parent.is_dir():
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(report))
+    if report.exists() and not report.is_file():
+        raise ConfigurationError(f"{report}: a pipe or a device is not replaced by a report: choose another output")
+    _try_folder(report)
+
+
+def _try_folder(report: Path) -> None:
+    """Make a file beside ``report`` and remove it; ``OSError`` with the report's path where that fails."""
+    trial = report.with_name(f".{report.name}.{os.getpid()}.new")
+    try:
+        trial.touch()
+        trial.unlink()
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(report)) from None

@@ -16,9 +16,10 @@ from ev_qa_framework.analysis import DEFAULT_FEATURES, EVBatteryAnalyzer
 from ev_qa_framework.backends import SklearnBackend
 from ev_qa_framework.persistence import digest_of, pickled_model
 from ev_qa_framework.pipeline import MODEL_STEP, SCALER_STEP
+from ev_qa_framework.registry.destination import destination
 from ev_qa_framework.telemetry import feature_specs, with_statistics
 from ev_qa_framework.trained_model import TrainedModel, this_environment
-from ev_qa_runtime.artifact import ArtifactPaths
+from ev_qa_runtime.artifact import ArtifactPaths, read_contract
 from ev_qa_runtime.contract import TrainingRecord
 from ev_qa_runtime.errors import ArtifactError, ModelNotFoundError
 from ev_qa_runtime.severity import FloatArray
@@ -37,12 +38,14 @@ def migrate(
     """Convert ``legacy`` (default output: the same name) and return the model; its metadata is kept.
 
     Unpickles the file, which runs whatever code it holds: only for files you trust. ``features`` names its columns
-    where the file does not. Raises ``FileNotFoundError``, or ``ValueError`` where it is not a legacy model.
+    where the file does not. Raises ``FileNotFoundError``, or ``ValueError`` where it is not a legacy model, such as one
+    with a sidecar.
     """
     path = Path(legacy)
     if not path.is_file():
         raise ModelNotFoundError(f"Model file not found: {path}")
-    target = ArtifactPaths.of(path if output is None else output)
+    _refuse_whole_model(path)
+    target = destination(path if output is None else output)
     if target.sidecar.exists() and not overwrite:
         raise FileExistsError(f"{target.sidecar} exists already: choose another name with -o, or --overwrite")
     data = path.read_bytes()
@@ -72,6 +75,20 @@ def migrate(
     )
     analyzer.save_model(target.file("joblib"), metadata=content.get("metadata") or {}, overwrite=True)
     return analyzer
+
+
+def _refuse_whole_model(path: Path) -> None:
+    """A current model would lose its name, thresholds and metadata: its pickle alone does not hold them."""
+    sidecar = ArtifactPaths.of(path).sidecar
+    if not sidecar.is_file():
+        return
+    try:
+        version = read_contract(sidecar).version
+    except ArtifactError:  # some other JSON file of that name
+        return
+    raise ArtifactError(
+        f"{path}: this is not a legacy file, its sidecar {sidecar.name} (version {version}) is there: load it as it is"
+    )
 
 
 def _check_parts(path: Path, content: dict[str, Any]) -> None:

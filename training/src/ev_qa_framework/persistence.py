@@ -33,6 +33,7 @@ from ev_qa_framework.parity import (
     ulp_distance,
 )
 from ev_qa_framework.pipeline import MODEL_STEP, SCALER_STEP
+from ev_qa_framework.registry.destination import destination, unpublished
 from ev_qa_framework.registry.resolution import read_resolved
 from ev_qa_framework.trained_model import TrainedModel
 from ev_qa_runtime import sidecar
@@ -62,10 +63,11 @@ def save(
 
     ``profile`` is the ONNX model's, ``exact`` unless said; one that was loaded without scikit-learn keeps its own.
     ``seal`` gives the sidecar's bytes their signature.
-    Raises ``ValueError`` for metadata that JSON cannot hold or where the ONNX model disagrees with scikit-learn,
+    Raises ``ConfigurationError`` for an URL or a reference, ``RegistryError`` for the path of a published model,
+    ``ValueError`` for metadata that JSON cannot hold or where the ONNX model disagrees with scikit-learn,
     ``FileExistsError``, and ``OSError`` with the path.
     """
-    paths = ArtifactPaths.of(filepath)
+    paths = destination(filepath)
     user = checked_metadata(metadata)
     created = datetime.now(UTC).replace(microsecond=0)
     header = {
@@ -87,7 +89,8 @@ def save(
     payloads = {"onnx": onnx_model} if pickled is None else {"joblib": pickled, "onnx": onnx_model}
     files = {suffix: digest_of(data) for suffix, data in payloads.items()}
     contract = replace(contract, files=files)
-    commit(paths, payloads, seal(sidecar.encode(contract)), overwrite=overwrite)
+    with unpublished(paths):
+        commit(paths, payloads, seal(sidecar.encode(contract)), overwrite=overwrite)
     return contract
 
 
@@ -145,7 +148,7 @@ def pickled_model(data: bytes) -> dict[str, Any]:
 
 def _read(filepath: str | os.PathLike[str], backend: BackendChoice, policy: TrustPolicy | None) -> Artifact:
     paths = ArtifactPaths.of(filepath)
-    if not paths.sidecar.exists():
+    if not os.path.lexists(paths.sidecar):
         if paths.file("joblib").exists():
             raise ArtifactError(
                 f"{paths.file('joblib')} has no sidecar {paths.sidecar.name}: a legacy model, an unfinished save or a"

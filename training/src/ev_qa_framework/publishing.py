@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING
 
 from ev_qa_framework.analysis import EVBatteryAnalyzer
 from ev_qa_framework.registry.event import Event
-from ev_qa_framework.registry.model_files import ModelFiles
-from ev_qa_framework.registry.registry import Registry
+from ev_qa_framework.registry.model_files import ModelFiles, read_path
+from ev_qa_framework.registry.registry import Registry, refuse_no_version
 from ev_qa_framework.registry.resolution import read_resolved
 from ev_qa_framework.registry.store import LocalStore
-from ev_qa_runtime import sidecar
-from ev_qa_runtime.artifact import ArtifactPaths, read_artifact
 from ev_qa_runtime.contract import ModelContract
 from ev_qa_runtime.errors import RegistryError
 from ev_qa_runtime.model_version import ModelVersion
@@ -42,17 +40,18 @@ def publish_model(
     highest published one. A model that has that name and version already is copied byte for byte. Another is saved
     again under the new name, which loses a signature: such a model needs ``sign_with``.
 
-    Raises ``FileExistsError`` for a version that was published before, ``RegistryError`` where the version rule, or
-    the model's name, refuses, and whatever loading and saving raise.
+    Raises ``AlreadyPublishedError`` for a version that was published before, ``RegistryError`` where the version rule,
+    or the model's name, refuses, and whatever loading and saving raise.
     """
-    files = read_resolved(model, _read)
+    files = read_resolved(model, read_path)
     contract = files.contract
     family = _family_of(contract) if family is None else family
     if not is_family(family):
         raise RegistryError(f"{family!r:.120} cannot name a family: letters, digits and _.+- only, no version")
     if not follow:
-        given = contract.version if version is None else version
-        wanted = given if isinstance(given, ModelVersion) else ModelVersion.parse(given)
+        wanted = contract.version if version is None else _version(version)
+        if version is not None:
+            refuse_no_version(f"{family}_v{wanted}", wanted)
         return _publish(registry, model, files, family, wanted, to, reason, sign_with)
     if version is not None:
         raise RegistryError("either a version is given, or it follows by rule, not both")
@@ -67,14 +66,12 @@ def publish_model(
             wanted = following  # another writer took that version meanwhile
 
 
-def _read(path: str | os.PathLike[str]) -> ModelFiles:
-    """The files at a path, verified, with the sidecar's own bytes."""
-    paths = ArtifactPaths.of(path)
-    while True:
-        artifact = read_artifact(path, wanted=("onnx",), optional=("joblib",))
-        data = paths.sidecar.read_bytes()
-        if sidecar.decode(data) == artifact.contract:
-            return ModelFiles(artifact.contract, data, artifact.payloads)
+def _version(given: str | ModelVersion) -> ModelVersion:
+    """``given`` as a version; ``RegistryError`` where it is none."""
+    try:
+        return given if isinstance(given, ModelVersion) else ModelVersion.parse(given)
+    except ValueError as error:
+        raise RegistryError(f"the version that was given will not do: {error}") from None
 
 
 def _family_of(contract: ModelContract) -> str:
@@ -109,7 +106,7 @@ def _publish(
     with TemporaryDirectory() as folder:
         saved = Path(folder) / names[0]
         _save_again(files, saved, version, sign_with)
-        return registry.publish(names[0], _read(saved), to=to, reason=reason)
+        return registry.publish(names[0], read_path(saved), to=to, reason=reason)
 
 
 def _save_again(files: ModelFiles, path: Path, version: ModelVersion, sign_with: KeyToSignWith | None) -> None:

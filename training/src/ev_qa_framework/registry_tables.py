@@ -48,11 +48,11 @@ def event(found: dict[str, Any], as_json: bool) -> None:
 def said(item: dict[str, Any]) -> str:
     """An event's change in words."""
     model, action, alias = item["model"], item["action"], item["alias"]
-    source, target = (str(item[key]).partition("/")[0] for key in ("from", "to"))
+    target = str(item["to"]).partition("/")[0]
     if alias is None:
         return {
             "publish": f"publish {model} into {target}",
-            "archive": f"archive {model} from {source}",
+            "archive": f"archive {model}",
             "prune": f"prune {model}",
         }[action]
     if action == "clear":
@@ -97,9 +97,9 @@ def diff(found: dict[str, Any], as_json: bool) -> None:
     rows = [("rows trained on", *found["rows"]), ("invalid rows", *found["invalid_rows"])]
     rows.append(("time span", *(" to ".join(span) if span else None for span in found["time_span"])))
     rows += [(f".{suffix} bytes", *sizes) for suffix, sizes in found["bytes"].items()]
-    names = ("lowest", "median", "mean", "highest", "flagged")
-    rows += [(f"scores, {name}", *(score[name] for score in found["scores"])) for name in names]
-    _print(None, False, "data, sizes, scores", ("", found["old"], found["new"]), rows)
+    names = ("lowest", "median", "mean", "highest")
+    rows += [(f"golden rows' scores, {name}", *(score[name] for score in found["scores"])) for name in names]
+    _print(None, False, "data, sizes, scores of golden rows", ("", found["old"], found["new"]), rows)
     headings = ("feature", "mean before", "mean now", "shift in std", "std ratio", "range before", "range now")
     shifts = [tuple(_range(value) for value in item.values()) for item in found["features"]]
     _print(None, False, "training data", headings, shifts)

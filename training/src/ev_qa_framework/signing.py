@@ -21,8 +21,9 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ev_qa_framework.commit import make_folder, named, rewrite_sidecar, sync_folder
+from ev_qa_framework.registry.destination import destination, unpublished
 from ev_qa_runtime import sidecar
-from ev_qa_runtime.artifact import SUFFIXES, ArtifactPaths, read_artifact, read_contract
+from ev_qa_runtime.artifact import SUFFIXES, read_artifact, read_contract
 from ev_qa_runtime.detector import Detector
 from ev_qa_runtime.errors import ArtifactError, ConfigurationError, SignatureError
 from ev_qa_runtime.signature import PublicKey, message
@@ -100,8 +101,8 @@ def read_private_key(source: KeyToSignWith, passphrase: str | None = None) -> Si
         if passphrase is not None:
             raise ConfigurationError(f"{path}: it has no passphrase, but one was given") from None
         raise ConfigurationError(
-            f"{path}: it needs its passphrase: name the variable that holds it with --passphrase-env, or pass what"
-            " read_private_key(path, passphrase) returns"
+            f"{path}: it needs its passphrase: name the variable that holds it with --passphrase-env (in Python:"
+            " read_private_key(path, passphrase))"
         ) from None
     except (ValueError, UnsupportedAlgorithm):
         private = None
@@ -124,10 +125,12 @@ def sign_model(
 
     Signatures of other keys stay; one of the same key is only replaced with ``replace_own``. Raises
     ``ArtifactError`` where the model is not whole, ``ModelNotFoundError`` where one of its files is missing,
-    ``ConfigurationError`` for a key or an expiry that will not do.
+    ``RegistryError`` where it is published, ``ConfigurationError`` for a key or an expiry that will not do and for a
+    reference into a registry.
     """
     signing_key = read_private_key(key)
     until = expiry(expires)
+    paths = destination(path)
     made: list[Signature] = []
 
     def signed(data: bytes) -> bytes:
@@ -138,7 +141,8 @@ def sign_model(
 
     with named(os.fspath(path)):
         read_contract(path)  # a missing or damaged model is named before its folder is locked
-        rewrite_sidecar(ArtifactPaths.of(path), signed)
+        with unpublished(paths):
+            rewrite_sidecar(paths, signed)
     return made[0]
 
 

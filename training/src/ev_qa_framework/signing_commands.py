@@ -23,7 +23,7 @@ expires_option = click.option(
 )
 
 
-@click.command(epilog=EXIT_CODES)
+@click.command(epilog=EXIT_CODES, short_help="Make a key to sign models with.")
 @click.option("-o", "--output", "output", required=True, metavar="NAME", help="Writes NAME.key and NAME.pub.")
 @passphrase_option
 @click.option("--ask-passphrase", is_flag=True, help="Ask for a passphrase that encrypts NAME.key.")
@@ -45,7 +45,7 @@ def keygen(output: str, passphrase_env: str | None, ask_passphrase: bool, as_jso
     show(shown, as_json, "new key")
 
 
-@click.command(epilog=EXIT_CODES)
+@click.command(epilog=EXIT_CODES, short_help="Sign a model where it lies.")
 @click.argument("name")
 @click.option("--key", "key_file", required=True, metavar="FILE", help="Private key, as ev-qa keygen writes it.")
 @passphrase_option
@@ -72,21 +72,23 @@ def sign(
     show(signature.statement(), as_json, f"signed {name}")
 
 
-@click.command(epilog=EXIT_CODES)
+@click.command(epilog=EXIT_CODES, short_help="Show who signed a model.")
 @click.argument("name")
 @click.option("--public-key", "public_keys", multiple=True, metavar="PATH", help="A .pub file or a folder of them.")
 @json_option
 def signatures(name: str, public_keys: tuple[str, ...], as_json: bool) -> None:
     """Show who signed the model NAME, until when, and whether each signature is valid under the public keys.
 
+    NAME is a path, or a reference such as artifacts@champion, also into another store.
     Without --public-key the keys of EV_QA_PUBLIC_KEYS are taken. Ends with 0 whatever is found: loading decides.
     """
-    from ev_qa_runtime.artifact import read_sidecar  # noqa: PLC0415 - reading a model is for when it is asked for
+    from ev_qa_framework.registry.resolution import read_resolved  # noqa: PLC0415 - for when a model is read
+    from ev_qa_runtime.artifact import read_sidecar  # noqa: PLC0415 - the same
     from ev_qa_runtime.signature import state_of  # noqa: PLC0415 - the same
     from ev_qa_runtime.signature_member import split  # noqa: PLC0415 - the same
     from ev_qa_runtime.trust import TrustPolicy  # noqa: PLC0415 - the same
 
-    data, contract = read_sidecar(name)
+    data, contract = read_resolved(name, read_sidecar)
     keys = TrustPolicy.of(public_keys or None, require_signature=False).public_keys
     blank, found = split(data)
     now = datetime.now(UTC)
@@ -118,9 +120,11 @@ def _asked(*, confirm: bool) -> str:
     return asked
 
 
+def _until(expires: str | None) -> str:
+    return "for ever" if expires is None else f"until {expires}"
+
+
 def _lines(listed: list[dict[str, Any]]) -> str:
     """One line a signature, for the table."""
-    lines = (
-        f"{one['key_id']}: signed {one['signed']}, until {one['expires'] or 'ever'}, {one['state']}" for one in listed
-    )
+    lines = (f"{one['key_id']}: signed {one['signed']}, {_until(one['expires'])}, {one['state']}" for one in listed)
     return "\n".join(lines) or "none"

@@ -167,7 +167,15 @@ def _compared(
             (judged_a.scores, judged_b.scores), (judged_a.flagged, judged_b.flagged), labels, bootstrap, confidence
         ),
         latency=measure_latency(pair.a, pair.b, judged_a.values, judged_b.values) if measure_speed else None,
-        method=Method(confidence, resamples, block_rows, sum(count > 0 for count in pair.recordings), seed),
+        method=Method(
+            confidence=confidence,
+            resamples=resamples,
+            block_rows=block_rows,
+            blocks=bootstrap.blocks,
+            left_out=bootstrap.why_none(),
+            recordings=sum(count > 0 for count in pair.recordings),
+            seed=seed,
+        ),
         row_values=_row_values(pair, judged_a, judged_b),
     )
 

@@ -15,9 +15,12 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import binomtest
 
+from ev_qa_framework.comparison.number_format import plural
 from ev_qa_framework.comparison.result import Estimate, Interval
 from ev_qa_runtime.severity import FloatArray, IntArray
 
+MINIMUM_BLOCKS = 5
+"""With fewer blocks every resample holds nearly the same rows, and an interval would promise what nobody knows."""
 MAXIMUM_BLOCKS = 20_000
 """Blocks in one resample at most: larger ones are as valid, and a million independent rows need no finer ones."""
 
@@ -107,22 +110,37 @@ def _optimal_block_rows(series: FloatArray) -> float:
 class BlockBootstrap:
     """Resamples of rows in blocks, the same ones each time it is asked.
 
-    ``recordings``: how many consecutive rows belong together, summing to N; a block stays within one.
+    ``recordings``: how many consecutive rows belong together, summing to N; a block stays within one. Where the rows
+    make fewer than :data:`MINIMUM_BLOCKS` blocks there are no resamples, so that no interval comes of them.
     """
 
     def __init__(self, recordings: Sequence[int], block_rows: int, resamples: int, seed: int) -> None:
         self.rows = sum(recordings)
         self.block_rows = block_rows
-        self.resamples = resamples
+        self.blocks = self.rows // block_rows
+        self.resamples = resamples if self.blocks >= MINIMUM_BLOCKS else 0
         self._seed = seed
+        if not self.resamples:
+            return
         filled = [count for count in recordings if count]
         self._forwards = _Windows.of(filled, block_rows)
         self._backwards = _Windows.of(filled[::-1], block_rows)
 
     def sums(self, values: FloatArray) -> FloatArray:
         """Column sums over each resample: [N, C] → [resamples, C]."""
+        if not self.resamples:
+            return np.empty((0, values.shape[1]))
         of_block = self._forwards.sums(values)
         return np.array([of_block[starts].sum(axis=0) for starts in self._starts()])
+
+    def why_none(self) -> str | None:
+        """Why there are no intervals by blocks; None where there are resamples to make them of."""
+        if self.resamples:
+            return None
+        return (
+            f"{plural(self.rows, 'row')} make only {plural(self.blocks, 'block')} of {self.block_rows:,}, at least"
+            f" {MINIMUM_BLOCKS} are needed"
+        )
 
     def weights(self) -> Iterator[FloatArray]:
         """How often each row is in each resample, float64 [N] at a time."""
@@ -172,8 +190,9 @@ class _Windows:
 def percentile_interval(estimate: float | None, resampled: FloatArray, confidence: float) -> Interval | None:
     """The percentile interval of resampled values, widened to hold the estimate where it does not.
 
-    NaN marks a resample in which the statistic is not defined. None where that is every second one or more, or where
-    nothing varied, as with a rate of 0: such resamples say nothing of how certain the estimate is.
+    NaN marks a resample in which the statistic is not defined. None where that is every second one or more, where
+    there are no resamples, or where nothing varied, as with a rate of 0: such resamples say nothing of how certain the
+    estimate is.
     """
     defined = resampled[~np.isnan(resampled)]
     if estimate is None or len(defined) * 2 <= len(resampled) or np.ptp(defined) == 0.0:

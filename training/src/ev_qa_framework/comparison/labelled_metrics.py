@@ -114,7 +114,7 @@ def _resampled(
     measures_a = _of_counts(np.stack([a_hits, a_false, faults]))
     measures_b = _of_counts(np.stack([b_hits, b_false, faults]))
     ranked = [RankedScores(each, fault) for each in scores]
-    areas = np.array([[each.areas(weights) for each in ranked] for weights in bootstrap.weights()])
+    areas = np.array([[each.areas(weights) for each in ranked] for weights in bootstrap.weights()]).reshape(-1, 2, 2)
     for which, measures in enumerate((measures_a, measures_b)):
         measures["roc_auc"], measures["average_precision"] = areas[:, which].T
     return measures_a, measures_b

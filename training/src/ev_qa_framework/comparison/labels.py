@@ -16,6 +16,8 @@ NORMAL_WORDS = frozenset(("", "none", "false", "no", "normal", "healthy", "ok", 
 FAULT_WORDS = frozenset(("true", "yes"))
 """Words that say there is a fault without naming it."""
 UNNAMED = "fault"
+MOST_CODES = 20
+"""Different numbers that fault codes may be; a column with more is a measurement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +44,20 @@ def read_labels(labels: Any) -> Labels:
 
     False, 0, empty, missing and the words of :data:`NORMAL_WORDS` (in any case) are normal; anything else is a fault:
     text by its name, another number as a fault code. Raises ``TelemetryError`` for negative numbers: scikit-learn's −1
-    means anomaly and its 1 normal, the other way round than here.
+    means anomaly and its 1 normal, the other way round than here; and for more than :data:`MOST_CODES` different
+    numbers, which are readings.
     """
     column = labels.to_numpy() if hasattr(labels, "to_numpy") else labels
     values = np.asarray(column, dtype=object)
     if values.ndim != 1:
         raise TelemetryError(f"labels must have one dimension, not shape {values.shape}")
     names = tuple(_fault_name(value, row) for row, value in enumerate(values.tolist()))
+    codes = sum(_is_number(name) for name in set(names))
+    if codes > MOST_CODES:
+        raise TelemetryError(
+            f"the labels hold {codes} different numbers, more than {MOST_CODES} fault codes: name a column of faults,"
+            " not of measurements, or give the faults names"
+        )
     return Labels(np.array([bool(name) for name in names], dtype=np.bool_), names)
 
 

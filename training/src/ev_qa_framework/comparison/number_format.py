@@ -67,6 +67,16 @@ def with_interval(estimate: Estimate, *, sign: bool = False) -> str:
     return value if estimate.interval is None else f"{value} ({interval(estimate.interval, sign=sign)})"
 
 
+def plural(count: int, noun: str, nouns: str | None = None) -> str:
+    """``1 row``, ``1,800 rows``."""
+    return f"{count:,} {noun if count == 1 else nouns or noun + 's'}"
+
+
+def unit(name: str | None) -> str:
+    """A unit as people write it."""
+    return {None: "", "degC": "°C"}.get(name, name or "")
+
+
 def title(model: ComparedModel, fallback: str) -> str:
     """The model's name, or ``fallback`` before its first save."""
     return fallback if model.name is None else model.name

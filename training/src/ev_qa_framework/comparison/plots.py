@@ -22,7 +22,8 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-from ev_qa_framework.comparison.result import BoolArray, ComparedRows, ModelComparison
+from ev_qa_framework.comparison.number_format import plural
+from ev_qa_framework.comparison.result import BoolArray, ComparedModel, ComparedRows, ModelComparison
 from ev_qa_runtime.severity import SEVERITY_OF_CODE, FloatArray
 
 INK, GRID, A_COLOUR, B_COLOUR, AGREED, BOTH = (f"#00{number:02x}fe" for number in range(6))
@@ -75,7 +76,7 @@ def pictures(found: ModelComparison) -> Iterator[Picture]:
     yield _drawn(
         "distributions",
         "Distribution of the scores",
-        "Share of the rows by score; dashed where each model's labels change, dotted its warning threshold.",
+        "Share of the rows by score; each model flags what lies below its dashed line.",
         lambda axes: _distributions(axes, found),
     )
     yield _drawn(
@@ -84,24 +85,24 @@ def pictures(found: ModelComparison) -> Iterator[Picture]:
     yield _drawn(
         "over-time",
         "Flagged over time" if rows.time is not None else "Flagged, in the order of the rows",
-        f"Share of the rows flagged, in {_bins(rows)} stretches"
-        + (", with the share labelled as faults shaded." if rows.fault is not None else "."),
+        _over_time_caption(rows),
         lambda axes: _over_time(axes, rows),
     )
     if any(each.shift_std is not None for each in found.feature_shift):
         yield _drawn(
             "shift",
             "The data against the training data",
-            "Difference of the means in standard deviations of each model's training data.",
+            _shift_caption(found),
             lambda axes: _shift(axes, found),
         )
     if rows.fault is not None and rows.fault.any() and not rows.fault.all():
         fault = rows.fault
-        yield _drawn("roc", "ROC", "By score; the dots are the flags.", lambda axes: _roc(axes, found, fault))
+        dots = "the dots are the flags" if _any_flag(rows) else "neither model flags a row, so there are no dots"
+        yield _drawn("roc", "ROC", f"By score; {dots}.", lambda axes: _roc(axes, found, fault))
         yield _drawn(
             "precision-recall",
             "Precision and recall",
-            "By score; the dots are the flags, the line is what chance gives.",
+            f"By score; {dots}; the line is what chance gives.",
             lambda axes: _precision_recall(axes, found, fault),
         )
 
@@ -137,7 +138,28 @@ def _scatter_caption(rows: ComparedRows) -> str:
     shown = sum(min(int(kind.sum()), POINTS_OF_A_KIND) for kind, _, _ in _kinds(rows))
     total = len(rows.scores_a)
     sample = f" {shown:,} of {total:,} rows, at most {POINTS_OF_A_KIND} of a kind." if shown < total else ""
-    return f"Lower is more anomalous; dashed where each model's labels change.{sample}"
+    return f"Lower is more anomalous; each model flags what lies below its dashed line.{sample}"
+
+
+def _over_time_caption(rows: ComparedRows) -> str:
+    nothing = "" if _any_flag(rows) else "Neither model flags a row. "
+    faults = ", with the share labelled as faults shaded" if rows.fault is not None and rows.fault.any() else ""
+    return f"{nothing}Share of the rows flagged, in {plural(_bins(rows), 'stretch', 'stretches')}{faults}."
+
+
+def _shift_caption(found: ModelComparison) -> str:
+    moved = any(each.shift_std for each in found.feature_shift)
+    nothing = "" if moved else "No mean has moved. "
+    return f"{nothing}Difference of the means in standard deviations of each model's training data."
+
+
+def _any_flag(rows: ComparedRows) -> bool:
+    return bool(rows.flagged_a.any() or rows.flagged_b.any())
+
+
+def _flags_below(model: ComparedModel) -> float:
+    """A row is flagged for its label (below the offset) or its severity (below the warning threshold)."""
+    return max(model.offset, model.warning_threshold)
 
 
 def _kinds(rows: ComparedRows) -> list[tuple[BoolArray, str, str]]:
@@ -159,8 +181,8 @@ def _scatter(axes: Axes, found: ModelComparison) -> None:
             axes.plot(
                 rows.scores_a[index], rows.scores_b[index], ".", ms=3, color=colour, label=f"{label}: {kind.sum():,}"
             )
-    axes.axvline(found.a.offset, color=A_COLOUR, lw=0.9, ls="--")
-    axes.axhline(found.b.offset, color=B_COLOUR, lw=0.9, ls="--")
+    axes.axvline(_flags_below(found.a), color=A_COLOUR, lw=0.9, ls="--")
+    axes.axhline(_flags_below(found.b), color=B_COLOUR, lw=0.9, ls="--")
     axes.set_xlabel("score of A")
     axes.set_ylabel("score of B")
     axes.legend(title="flagged by", markerscale=3)
@@ -177,8 +199,7 @@ def _distributions(axes: Axes, found: ModelComparison) -> None:
     ):
         share = np.histogram(scores, edges)[0] / len(scores)
         axes.stairs(100.0 * share, edges, color=colour, label=label, lw=1.4)
-        axes.axvline(model.offset, color=colour, lw=0.9, ls="--")
-        axes.axvline(model.warning_threshold, color=colour, lw=0.9, ls=":")
+        axes.axvline(_flags_below(model), color=colour, lw=0.9, ls="--")
     axes.set_xlabel("score (lower is more anomalous)")
     axes.set_ylabel("rows, %")
     axes.legend()
@@ -217,7 +238,7 @@ def _over_time(axes: Axes, rows: ComparedRows) -> None:
         return percentage  # NaN, which draws nothing, where there was no row
 
     shown, label = _time_scale(edges, rows)
-    if rows.fault is not None:
+    if rows.fault is not None and rows.fault.any():
         axes.stairs(np.nan_to_num(share(rows.fault)), shown, color=AGREED, fill=True, alpha=0.35, lw=0, label="faults")
     axes.stairs(share(rows.flagged_a), shown, baseline=None, color=A_COLOUR, lw=1.3, label="A")
     axes.stairs(share(rows.flagged_b), shown, baseline=None, color=B_COLOUR, lw=1.3, label="B")
@@ -264,7 +285,8 @@ def _roc(axes: Axes, found: ModelComparison, fault: BoolArray) -> None:
     for scores, flagged, colour, label in _both(rows):
         false_rate, true_rate, _ = roc_curve(fault, -scores)
         axes.plot(*_thinned(false_rate, true_rate), color=colour, label=label, lw=1.4)
-        axes.plot([flagged[~fault].mean()], [flagged[fault].mean()], "o", ms=5, color=colour)
+        if flagged.any():
+            axes.plot([flagged[~fault].mean()], [flagged[fault].mean()], "o", ms=5, color=colour)
     axes.plot([0, 1], [0, 1], color=GRID, lw=1.0)
     axes.set_xlabel("false positive rate")
     axes.set_ylabel("true positive rate")

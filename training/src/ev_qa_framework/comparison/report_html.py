@@ -13,7 +13,7 @@ import jinja2
 from ev_qa_framework.comparison import number_format
 from ev_qa_framework.comparison.labelled_metrics import MEASURES
 from ev_qa_framework.comparison.plots import pictures
-from ev_qa_framework.comparison.report_text import MEASURE_NAMES
+from ev_qa_framework.comparison.report_text import MEASURE_NAMES, by_blocks
 from ev_qa_framework.comparison.result import ModelComparison
 
 TEMPLATE = "comparison.html"
@@ -29,6 +29,7 @@ def html_report(found: ModelComparison) -> str:
         found=found,
         show=number_format,
         measures=[(name, MEASURE_NAMES[name]) for name in MEASURES],
+        by_blocks=by_blocks(found.method),
         pictures=list(pictures(found)),
         version=version("ev-qa-framework"),
     )

@@ -13,6 +13,7 @@ from ev_qa_framework.comparison.number_format import (
     number,
     percent,
     percent_interval,
+    plural,
     points,
     points_interval,
     reading,
@@ -20,7 +21,7 @@ from ev_qa_framework.comparison.number_format import (
     title,
     with_interval,
 )
-from ev_qa_framework.comparison.result import LabelledComparison, Latency, ModelComparison
+from ev_qa_framework.comparison.result import LabelledComparison, Latency, Method, ModelComparison
 from ev_qa_runtime.exit_codes import printable
 from ev_qa_runtime.severity import SEVERITY_OF_CODE
 
@@ -50,11 +51,17 @@ def print_comparison(found: ModelComparison, console: Console) -> None:
     for table in tables:
         console.print()
         console.print(table)
-    method = found.method
     console.print()
-    console.print(
-        f"Intervals: {percent(method.confidence)}. By blocks: {method.resamples:,} resamples in blocks of"
-        f" {method.block_rows:,} rows, seed {method.seed}. Differences are B − A."
+    console.print(f"Intervals: {percent(found.method.confidence)}. {by_blocks(found.method)} Differences are B − A.")
+
+
+def by_blocks(method: Method) -> str:
+    """How the intervals by blocks were made, or why there are none."""
+    if method.left_out is not None:
+        return f"None by blocks: {method.left_out}."
+    return (
+        f"By blocks: {method.resamples:,} resamples in blocks of {plural(method.block_rows, 'row')}"
+        f" ({method.blocks:,} of them, in {plural(method.recordings, 'recording')}), seed {method.seed}."
     )
 
 
@@ -92,7 +99,7 @@ def _agreement(found: ModelComparison) -> Table:
     table = _table("agreement", "", "value", "by blocks")
     agreement, scores = found.agreement, found.score_agreement
     same = agreement.same_flag
-    table.add_row("same flag", percent(same.rate), percent_interval(same.blocks or same.wilson))
+    table.add_row("same flag", percent(same.rate), percent_interval(same.blocks))
     table.add_row("Cohen's kappa", number(agreement.kappa.value), interval(agreement.kappa.interval))
     table.add_row("flagged by both", f"{agreement.both:,}", "")
     table.add_row("by A only", f"{agreement.a_only:,}", "")

@@ -228,11 +228,17 @@ class LabelledComparison:
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """How the intervals were made: see ``docs/comparison.md``."""
+    """How the intervals were made: see ``docs/comparison.md``.
+
+    ``blocks`` is how many blocks the rows make; where they are too few, ``left_out`` says why there are no intervals
+    by blocks.
+    """
 
     confidence: float
     resamples: int
     block_rows: int
+    blocks: int
+    left_out: str | None
     recordings: int
     seed: int
 

@@ -72,6 +72,16 @@ def in_folders(store: Store) -> dict[str, tuple[str, ...]]:
     return {name: tuple(locations) for name, locations in sorted(found.items())}
 
 
+def strangers_in_folders(store: Store) -> list[str]:
+    """Sidecars whose names do not follow the scheme, by path."""
+    names = ((location, file) for location in LOCATIONS for file in store.names(location))
+    return [
+        f"{location}/{file}"
+        for location, file in names
+        if file.endswith(".json") and not file.startswith(".") and not _is_model(file.removesuffix(".json"))
+    ]
+
+
 def begun_in_folders(store: Store) -> set[str]:
     """Models of which some file is there, with or without sidecar: an upload may be under way, or was interrupted."""
     stems = (file.rpartition(".")[0] for location in LOCATIONS for file in store.names(location))

@@ -11,13 +11,16 @@ from __future__ import annotations
 
 import json
 import secrets
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
-from ev_qa_framework.registry.event import Change, Event, parse, render
+from ev_qa_framework.registry.event import Change, Event, parse, render, time_text
 from ev_qa_framework.registry.store import Store
 from ev_qa_runtime.errors import ArtifactError, RegistryError
 from ev_qa_runtime.registry_event import EVENTS, event_number, event_path
 from ev_qa_runtime.registry_reference import EVENT_LIMIT, HINT, latest_event
+
+CLOCKS_DIFFER = timedelta(minutes=5)
+"""How far the clocks of two writers may be apart."""
 
 
 class Journal:
@@ -54,6 +57,21 @@ class Journal:
     def numbers(self) -> list[int]:
         """The numbers of the event files that are there, gaps and all."""
         return sorted(filter(None, map(event_number, self._store.names(EVENTS))))
+
+    def refuse_future(self, last: Event | None) -> None:
+        """Raise ``RegistryError`` where ``last`` is dated ahead of this clock: every later event would be as well."""
+        now = datetime.now(UTC)
+        if last is not None and last.time > now + CLOCKS_DIFFER:
+            raise RegistryError(
+                f"{self._store.root}: event {last.number} is dated {time_text(last.time)}, ahead of this clock"
+                f" ({time_text(now)}): set the clock that is wrong; if it was that event's, see docs/registry.md or"
+                " give --despite-clock"
+            )
+
+    def confirm(self, last: Event | None) -> None:
+        """Make ``last`` durable, which an earlier try may have left undone; ``OSError`` where the disk refuses."""
+        if last is not None:
+            self._store.sync(event_path(last.number))
 
     def append(self, change: Change, last: Event | None) -> Event:
         """Record ``change`` right after ``last``; ``FileExistsError`` where another writer came first."""

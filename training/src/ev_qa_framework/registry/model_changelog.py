@@ -30,9 +30,10 @@ _DONE = {"publish": "published into", "archive": "archived from", "prune": "prun
 def changelog(registry: Registry) -> str:
     """The text: families by name, in each the highest version first.
 
-    Raises ``ModelNotFoundError`` or ``ArtifactError`` where a sidecar is missing or damaged.
+    Raises ``ModelNotFoundError`` where there is no registry, or a sidecar is missing, ``ArtifactError`` where one is
+    damaged.
     """
-    state = registry.state()
+    state = registry.existing_state()
     events = registry.journal.history(state.last)
     contracts = {
         name: read_sidecar(registry.store, locations[0], name.text)[1]

@@ -12,13 +12,14 @@ from ev_qa_framework.registry.model_files import ModelFiles
 from ev_qa_framework.registry.version_rule import Difference, differences, level_of, stepped
 from ev_qa_runtime.contract import FeatureSpec, ModelContract
 from ev_qa_runtime.session import ScoringSession
-from ev_qa_runtime.severity import FloatArray, labels, scores_from_path_length
+from ev_qa_runtime.severity import FloatArray, scores_from_path_length
 
 
 @dataclass(frozen=True, slots=True)
 class FeatureShift:
     """How the training data of one feature moved, in the feature's unit; None where a contract has no statistics.
 
+    Sidecars keep mean, standard deviation and range of a feature, no quantiles: a change of shape alone does not show.
     ``mean_shift`` is the difference of the means in standard deviations of the old data, ``std_ratio`` new/old.
     """
 
@@ -33,14 +34,13 @@ class FeatureShift:
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """``score_samples`` of one model on some rows, and the share of them that it labels −1."""
+    """``score_samples`` of one model on golden rows, which hold the extremes: no measure of what it flags in use."""
 
     rows: int
     lowest: float
     median: float
     mean: float
     highest: float
-    flagged: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,14 +147,12 @@ def _scored(files: ModelFiles, rows: FloatArray) -> Scores:
     rule = files.contract.scoring
     path_length = ScoringSession(files.payloads["onnx"], files.contract).path_length(np.ascontiguousarray(rows))
     scores = scores_from_path_length(path_length, rule.denominator)
-    flagged = labels(path_length, rule) == -1
     return Scores(
         rows=len(rows),
         lowest=float(scores.min()),
         median=float(np.median(scores)),
         mean=float(scores.mean()),
         highest=float(scores.max()),
-        flagged=float(flagged.mean()),
     )
 
 

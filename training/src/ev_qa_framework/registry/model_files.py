@@ -1,17 +1,19 @@
-"""A model's files in a store: read and verified, copied, removed."""
+"""A model's files, in a store or at a path: read and verified, copied, removed."""
 
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
 
 from ev_qa_framework.registry.store import PAYLOADS, SUFFIXES, Store
 from ev_qa_runtime import sidecar
-from ev_qa_runtime.artifact import LIMITS
+from ev_qa_runtime.artifact import LIMITS, ArtifactPaths, read_artifact
 from ev_qa_runtime.contract import FileDigest, ModelContract
 from ev_qa_runtime.errors import ArtifactError, IntegrityError, ModelNotFoundError, RegistryError
 from ev_qa_runtime.registry_event import ModelName
 from ev_qa_runtime.session import ScoringSession
+from ev_qa_runtime.trust import TrustPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +38,26 @@ class ModelFiles:
                 " save it under that name, or publish it with --name"
             )
 
+    def refuse_untrusted(self, policy: TrustPolicy, where: str) -> None:
+        """Raise ``SignatureError`` or ``IncompatibleModelError`` with ``where`` where ``policy`` refuses the model."""
+        try:
+            policy.check(self.sidecar, self.contract.version)
+        except ArtifactError as error:
+            raise type(error)(f"{where}: {error}") from None
+
     def self_test(self) -> None:
         """Score the golden rows; ``ArtifactError`` where the model cannot be used here or scores otherwise."""
         ScoringSession(self.payloads["onnx"], self.contract).self_test(self.contract)
+
+
+def read_path(path: str | os.PathLike[str]) -> ModelFiles:
+    """The model's files at a path, verified, with the sidecar's own bytes; raises as ``read_artifact`` does."""
+    paths = ArtifactPaths.of(path)
+    while True:
+        artifact = read_artifact(path, wanted=("onnx",), optional=("joblib",))
+        data = paths.sidecar.read_bytes()
+        if sidecar.decode(data) == artifact.contract:  # else it was replaced between the two
+            return ModelFiles(artifact.contract, data, artifact.payloads)
 
 
 def digest_of(data: bytes) -> FileDigest:
@@ -67,16 +86,25 @@ def read_model(store: Store, location: str, name: str) -> ModelFiles:
         path = f"{location}/{name}.{suffix}"
         if expected is None:
             continue
-        found = store.read(path, min(expected.bytes, LIMITS.payload))
+        found = read_expected(store, path, expected, f"{name}.json")
         if found is None and suffix == "onnx":
             raise ModelNotFoundError(f"Model file not found: {store.root}/{path} (its sidecar is there)")
         if found is not None:
-            if digest_of(found) != expected:
-                raise IntegrityError(f"{store.root}/{path}: its bytes are not the ones {name}.json vouches for")
             payloads[suffix] = found
     if "onnx" not in payloads:
         raise ArtifactError(f"{store.root}/{location}/{name}.json: the sidecar lists no .onnx file")
     return ModelFiles(contract, data, payloads)
+
+
+def read_expected(store: Store, path: str, expected: FileDigest, vouching: str) -> bytes | None:
+    """The file's bytes, None where it is not there; ``IntegrityError`` where they are not the ``expected`` ones."""
+    try:
+        data = store.read(path, min(expected.bytes, LIMITS.payload))
+    except IntegrityError:  # longer: that is no other fault
+        data = b""
+    if data is not None and digest_of(data) != expected:
+        raise IntegrityError(f"{store.root}/{path}: its bytes are not the ones {vouching} vouches for")
+    return data
 
 
 def copy_model(store: Store, files: ModelFiles, location: str, name: str) -> None:

@@ -21,7 +21,7 @@ import fsspec
 from fsspec.core import url_to_fs
 
 from ev_qa_framework.registry.store import PAYLOADS, already_there, holds
-from ev_qa_runtime.errors import ArtifactError, ConfigurationError, RegistryError
+from ev_qa_runtime.errors import ConfigurationError, IntegrityError, RegistryError
 from ev_qa_runtime.registry_reference import REGISTRY
 
 PROBE = f"{REGISTRY}/exclusive-creation.txt"
@@ -67,7 +67,7 @@ class ObjectStore:
                 return b""
             raise self._failed(data) from None
         if len(data) > limit:
-            raise ArtifactError(f"{self.root}/{path}: larger than {limit} bytes, which is more than it may be")
+            raise IntegrityError(f"{self.root}/{path}: larger than {limit} bytes, which is more than it may be")
         return bytes(data)
 
     def names(self, folder: str) -> list[str]:
@@ -90,7 +90,10 @@ class ObjectStore:
     def replace(self, path: str, data: bytes) -> None:
         """See :class:`~ev_qa_framework.registry.store.Store`."""
         with self._asked():
-            self._files.pipe_file(self._at(path), data)
+            try:
+                self._files.pipe_file(self._at(path), data)
+            except FileNotFoundError as error:  # a bucket that does not exist
+                raise self._failed(error) from None
 
     def add_model(self, folder: str, name: str, payloads: dict[str, bytes], sidecar: bytes) -> None:
         """See :class:`~ev_qa_framework.registry.store.Store`; all begin with the .onnx, so one of two writers wins."""
@@ -98,6 +101,16 @@ class ObjectStore:
             if suffix in payloads:
                 self.create(f"{folder}/{name}.{suffix}", payloads[suffix])
         self.create(f"{folder}/{name}.json", sidecar)
+
+    def restore_model(self, folder: str, name: str, payloads: dict[str, bytes], sidecar: bytes) -> None:
+        """See :class:`~ev_qa_framework.registry.store.Store`; the sidecar last, vouching for what is there."""
+        for suffix, data in {**payloads, "json": sidecar}.items():
+            path = f"{folder}/{name}.{suffix}"
+            if not holds(self, path, data):
+                self.replace(path, data)
+
+    def sync(self, path: str) -> None:
+        """Nothing: what the store confirmed is as durable as the store."""
 
     def remove(self, path: str) -> None:
         """See :class:`~ev_qa_framework.registry.store.Store`."""
@@ -127,6 +140,8 @@ class ObjectStore:
                 self._files.pipe_file(self._at(path), data, mode="create")
             except FileExistsError:
                 return False
+            except FileNotFoundError as error:  # a bucket that does not exist
+                raise self._failed(error) from None
             except OSError as error:
                 if _code(error) not in _TAKEN:
                     raise
@@ -154,7 +169,9 @@ class ObjectStore:
                 raise self._failed(error) from None
 
     def _failed(self, error: Exception) -> OSError:
-        failure = OSError(getattr(error, "errno", None) or errno.EIO, f"{type(error).__name__}: {error}", self.root)
+        absent = isinstance(error, FileNotFoundError)
+        number = errno.EIO if absent else getattr(error, "errno", None) or errno.EIO  # absence means other things here
+        failure = OSError(number, f"{type(error).__name__}: {error}", self.root)
         failure.__cause__ = error.__cause__
         return failure
 

@@ -5,7 +5,8 @@ Invariants:
 * a change is decided from the events, its files are made, then its event is created; where another writer came
   first, it is decided anew;
 * nothing that was published is overwritten, and a promotion removes nothing;
-* an alias only ever points to a model whose files were read and matched their digests.
+* an alias only ever points to a model whose files were read and matched their digests, and which the trust policy
+  allows.
 """
 
 from __future__ import annotations
@@ -18,16 +19,18 @@ from ev_qa_framework.registry import alias_state
 from ev_qa_framework.registry.alias_state import CHAMPION
 from ev_qa_framework.registry.catalog import Catalog, begun_in_folders, catalog_of, in_folders
 from ev_qa_framework.registry.event import Action, Change, Event, user_and_host
+from ev_qa_framework.registry.intact_copy import intact_copy
 from ev_qa_framework.registry.journal import Journal
 from ev_qa_framework.registry.model_files import ModelFiles, copy_model, read_model, read_sidecar, remove_model
-from ev_qa_framework.registry.state import State
+from ev_qa_framework.registry.state import State, nothing_here
 from ev_qa_framework.registry.store import Store, already_there, open_store
 from ev_qa_framework.registry.version_rule import Level, check_version, level_of, stepped
 from ev_qa_runtime.contract import ModelContract
-from ev_qa_runtime.errors import IntegrityError, ModelNotFoundError, RegistryError
+from ev_qa_runtime.errors import AlreadyPublishedError, IntegrityError, ModelNotFoundError, RegistryError
 from ev_qa_runtime.model_version import ModelVersion
 from ev_qa_runtime.registry_event import ALIASES, Aliases, AliasTarget, ModelName
 from ev_qa_runtime.registry_reference import Place, Selector, resolve, vouched
+from ev_qa_runtime.trust import TrustPolicy
 
 DEFAULT_ROOT = "artifacts"
 
@@ -36,7 +39,9 @@ class Registry:
     """A registry of models under ``root``, a local folder or an URL that fsspec reaches.
 
     ``root`` defaults to the environment's ``EV_QA_REGISTRY``, else ``artifacts``; ``who`` to ``EV_QA_WHO``, else
-    user@host; ``storage_options`` are fsspec's. Any number of threads and processes may change one registry.
+    user@host; ``storage_options`` are fsspec's. ``policy`` says which models may be promoted and rolled back to; None
+    stands for the environment's. With ``despite_clock`` changes go on after an event that is dated ahead of this clock;
+    they get its time. Any number of threads and processes may change one registry.
     """
 
     def __init__(
@@ -45,10 +50,14 @@ class Registry:
         *,
         who: str | None = None,
         storage_options: dict[str, Any] | None = None,
+        policy: TrustPolicy | None = None,
+        despite_clock: bool = False,
     ) -> None:
         self.store: Store = open_store(root or os.environ.get("EV_QA_REGISTRY") or DEFAULT_ROOT, storage_options)
         self.journal = Journal(self.store)
         self.who = who or os.environ.get("EV_QA_WHO") or user_and_host()
+        self.despite_clock = despite_clock
+        self._policy = policy
         self._folded: tuple[int, Catalog] = (0, {})  # the events up to this one, and what they say
 
     @property
@@ -65,6 +74,18 @@ class Registry:
             self._folded = (last.number, catalog)
         return State(self.root, last, catalog, in_folders(self.store))
 
+    def existing_state(self) -> State:
+        """The registry now; ``ModelNotFoundError`` where there is none."""
+        state = self.state()
+        if state.is_empty:
+            raise ModelNotFoundError(nothing_here(self.root))
+        return state
+
+    @property
+    def policy(self) -> TrustPolicy:
+        """Which models are trusted: what was given, else what the environment says now."""
+        return TrustPolicy.of() if self._policy is None else self._policy
+
     def place(self, selector: str) -> Place:
         """Where the model lies that ``champion``, ``FAMILY/champion`` or ``FAMILY_v1.2.0`` means.
 
@@ -80,15 +101,14 @@ class Registry:
     def publish(self, name: str, files: ModelFiles, *, to: str = "experiments", reason: str = "") -> Event:
         """Make ``files`` the model ``name`` of the registry. Publishing never replaces anything.
 
-        Raises ``FileExistsError`` where that version was published before, ``RegistryError`` where name, version and
-        contract contradict each other or the version rule.
+        Raises ``AlreadyPublishedError`` where that version was published before, ``FileExistsError`` where other files
+        lie there, ``RegistryError`` where name, version and contract contradict each other or the version rule.
         """
         model = ModelName.parse(name)
         files.refuse_other_name(model)
         if to not in ("experiments", "production"):
             raise RegistryError(f"a model is published into experiments or production, not into {to!r}")
-        if model.version == ModelVersion():
-            raise RegistryError(f"{name}: 0.0.0 stands for a model without version: begin with 0.1.0 or 1.0.0")
+        refuse_no_version(name, model.version)
         files.self_test()
 
         def decide(state: State) -> Change:
@@ -118,9 +138,10 @@ class Registry:
     def promote(self, name: str, *, alias: str = CHAMPION, reason: str = "") -> Event | None:
         """Set ``alias`` of the model's family to the model; None where it is set to it already.
 
-        A champion is copied into ``production/`` where it is not there yet. A model without any event is adopted.
-        Raises ``ModelNotFoundError``, ``ArtifactError`` where its files cannot be trusted or used here, and
-        ``RegistryError``.
+        A champion is copied into ``production/`` where it is not there yet, and files there that are missing or
+        damaged are put back where another folder holds them, also of one that is champion already. A model without
+        any event is adopted. Raises ``ModelNotFoundError``, ``ArtifactError`` where its files cannot be trusted or
+        used here, and ``RegistryError``.
         """
         if alias not in ALIASES:
             raise RegistryError(f"an alias is one of {' and '.join(ALIASES)}, not {alias!r}")
@@ -128,14 +149,15 @@ class Registry:
         def decide(state: State) -> Change | None:
             model = state.model(name)
             before = alias_state.target_of(state.aliases, model.family, alias)
-            if before is not None and before.model == model.text:
-                return None
+            standing = before if before is not None and before.model == model.text else None
             self._refuse_champion(state, model.text, alias)
             home = "production" if alias == CHAMPION else "experiments"
-            location, files = self._read_home(state, model.text, home)
+            location, files = self._read_home(state, model.text, standing.location if standing else home)
             files.refuse_other_name(model)
             files.self_test()
             self._bring(state, files, location, model.text)
+            if standing:
+                return None
             target = _target(model.text, location, files, state.next_number)
             aliases = alias_state.promoted(state.aliases, alias, target)
             return self._change("promote", model.text, _path(before), _path(target), reason, files, aliases, alias)
@@ -163,8 +185,9 @@ class Registry:
         """Set ``alias`` back to the model before; again, to the one before that.
 
         ``family`` may be left out where only one has that alias. Raises ``ModelNotFoundError`` where the alias is not
-        set or its model's files are gone, ``IntegrityError`` where they changed, ``RegistryError`` where there was
-        no model before.
+        set or its model's files are gone from every folder, ``IntegrityError`` where none has them as they were,
+        ``SignatureError`` or ``IncompatibleModelError`` where the policy refuses it, ``RegistryError`` where there
+        was no model before.
         """
 
         def decide(state: State) -> Change:
@@ -226,8 +249,11 @@ class Registry:
         """
         while True:
             state = self.state()
+            if not self.despite_clock:
+                self.journal.refuse_future(state.last)
             change = decide(state)
             if change is None:
+                self.journal.confirm(state.last)
                 return None
             try:
                 return self.journal.append(change, state.last)
@@ -251,7 +277,7 @@ class Registry:
     def _turn_for(self, name: str | None) -> Any:
         """The writer's turn; a registry that does not exist is not made for a change that needs one."""
         if self.journal.last() is None and (name is None or not in_folders(self.store)):
-            raise ModelNotFoundError(f"{self.root}: no model was ever published here: check the registry's root")
+            raise ModelNotFoundError(nothing_here(self.root))
         return self.store.turn()
 
     def _read_home(self, state: State, name: str, home: str) -> tuple[str, ModelFiles]:
@@ -264,7 +290,14 @@ class Registry:
                 home = "production"
             elif locations[0] == "archive" and not self.store.takes_turns:
                 home = "archive"  # whoever archived it may still be removing it from the other folders
-        return home, read_model(self.store, home if home in locations else locations[0], name)
+        first = home if home in locations else locations[0]
+        entry = state.catalog.get(name)
+        if entry is None:
+            files = read_model(self.store, first, name)
+        else:
+            files = intact_copy(self.store, entry, dict.fromkeys((first, *locations, *state.folders.get(name, ()))))
+        files.refuse_untrusted(self.policy, f"{self.root}/{first}/{name}.json")
+        return home, files
 
     def _refuse_champion(self, state: State, name: str, alias: str) -> None:
         champion = alias_state.target_of(state.aliases, ModelName.parse(name).family, CHAMPION)
@@ -272,8 +305,10 @@ class Registry:
             raise RegistryError(f"{name} is the champion: a challenger is another model")
 
     def _bring(self, state: State, files: ModelFiles, location: str, name: str) -> None:
-        """Copy a model to where an alias is to find it; nothing where its events say that it is there."""
-        if location not in state.locations(name):
+        """Copy a model to where an alias is to find it; where its events say that it is there, see that it is so."""
+        if location in state.locations(name):
+            self.store.restore_model(location, name, files.payloads, files.sidecar)
+        else:
             copy_model(self.store, files, location, name)
 
     def _refuse_another(self, state: State, name: str, files: ModelFiles) -> None:
@@ -283,15 +318,21 @@ class Registry:
                 raise FileExistsError(already_there(f"{self.root}/{location}/{name}.json"))
 
     def _refuse_published(self, state: State, model: ModelName) -> None:
-        """Raise ``FileExistsError`` where this version has an event, or lies under its other spelling."""
+        """Raise ``AlreadyPublishedError`` where this version has an event, or lies under its other spelling."""
         for name in state.names:
             if (name.family, name.version) == (model.family, model.version) and (
                 name.text != model.text or name.text in state.catalog
             ):
-                raise FileExistsError(f"{self.root}: {name.text} was published before: take another version")
+                raise AlreadyPublishedError(f"{self.root}: {name.text} was published before: take another version")
 
     def _contract_of(self, state: State, name: ModelName | None) -> ModelContract | None:
         return None if name is None else read_sidecar(self.store, state.locations(name.text)[0], name.text)[1]
+
+
+def refuse_no_version(name: str, version: ModelVersion) -> None:
+    """Raise ``RegistryError`` for 0.0.0."""
+    if version == ModelVersion():
+        raise RegistryError(f"{name}: 0.0.0 stands for a model without version: begin with 0.1.0 or 1.0.0")
 
 
 def _made(event: Event | None) -> Event:

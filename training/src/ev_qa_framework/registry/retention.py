@@ -55,9 +55,10 @@ class Pruned:
 def prune(registry: Registry, policy: RetentionPolicy, *, reason: str = "", dry_run: bool = False) -> Pruned:
     """Remove from ``archive/`` what ``policy`` lets go, and what interrupted changes left a day ago or longer.
 
-    Raises ``OSError`` where the store refuses; what was removed until then has its events.
+    Raises ``ModelNotFoundError`` where there is no registry, ``OSError`` where the store refuses; what was removed
+    until then has its events.
     """
-    state = registry.state()
+    state = registry.existing_state()
     names = prunable(registry, state, policy)
     files = tuple(found for found in leftovers(registry.store, state) if _is_old(registry, found))
     if dry_run:

@@ -9,7 +9,12 @@ from ev_qa_framework.registry.event import Event
 from ev_qa_runtime.errors import ModelNotFoundError
 from ev_qa_runtime.model_version import ModelVersion
 from ev_qa_runtime.registry_event import Aliases, AliasTarget, ModelName
-from ev_qa_runtime.registry_reference import Selector, aliased
+from ev_qa_runtime.registry_reference import Selector, aliased, did_you_mean
+
+
+def nothing_here(root: str) -> str:
+    """What to say of a root that is no registry."""
+    return f"{root}: no model was ever published here: check the registry's root"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +30,11 @@ class State:
     def aliases(self) -> Aliases:
         """The alias state now."""
         return {} if self.last is None else self.last.change.aliases
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether this is no registry: no event, and no model in the folders."""
+        return self.last is None and not self.folders
 
     @property
     def next_number(self) -> int:
@@ -51,15 +61,26 @@ class State:
 
         Raises ``ArtifactError`` for a text that is neither.
         """
+        name = self.known(text)
+        if not self.locations(name.text):
+            raise ModelNotFoundError(f"{self.root}: {text} was pruned: promote another model")
+        return name
+
+    def known(self, text: str) -> ModelName:
+        """The model that a name or an alias means, pruned or not; one that is there before another spelling's.
+
+        Raises ``ModelNotFoundError`` where there never was one, ``ArtifactError`` for a text that is neither.
+        """
         selector = Selector.parse(text)
         if selector.model is None:
             return ModelName.parse(self.target(selector).model)
-        for spelling in selector.model.spellings:
-            if self.locations(spelling):
-                return ModelName.parse(spelling)
-        if any(spelling in self.catalog for spelling in selector.model.spellings):
-            raise ModelNotFoundError(f"{self.root}: {text} was pruned: promote another model")
-        raise ModelNotFoundError(f"{self.root}: there is no model {text}: `ev-qa registry list` shows those there are")
+        spellings = selector.model.spellings
+        for spelling in (*filter(self.locations, spellings), *filter(self.catalog.__contains__, spellings)):
+            return ModelName.parse(spelling)
+        meant = did_you_mean(text, [name.text for name in self.names])
+        raise ModelNotFoundError(
+            f"{self.root}: there is no model {text}: `ev-qa registry list` shows those there are{meant}"
+        )
 
     def highest(self, family: str, below: ModelVersion | None = None) -> ModelName | None:
         """The family's highest version (below ``below``, if given) whose files are still there."""

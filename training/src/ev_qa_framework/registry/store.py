@@ -19,7 +19,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
-from ev_qa_framework.commit import commit, make_folder, named, sync_folder, write_synced
+from ev_qa_framework.commit import commit, make_folder, named, sync_files, sync_folder, write_synced
 from ev_qa_runtime.artifact import ArtifactPaths
 from ev_qa_runtime.errors import ArtifactError, RegistryError
 from ev_qa_runtime.registry_event import EVENTS
@@ -57,6 +57,14 @@ class Store(Files, Protocol):
         """Make a new model, sidecar last; ``FileExistsError`` where another lies under that name."""
         ...  # a protocol has no body
 
+    def restore_model(self, folder: str, name: str, payloads: dict[str, bytes], sidecar: bytes) -> None:
+        """Make a model's files these, as its events recorded them, durably; only what differs is written."""
+        ...  # a protocol has no body
+
+    def sync(self, path: str) -> None:
+        """Make a file durable that lies there already, where that is not the store's own business."""
+        ...  # a protocol has no body
+
     def remove(self, path: str) -> None:
         """Remove a file; nothing where it is not there."""
         ...  # a protocol has no body
@@ -90,6 +98,7 @@ class LocalStore(LocalFiles):
         except FileExistsError:
             if not holds(self, path, data):
                 raise
+            sync_files([target])
         finally:
             with contextlib.suppress(OSError):
                 aside.unlink(missing_ok=True)
@@ -114,10 +123,8 @@ class LocalStore(LocalFiles):
 
     def add_model(self, folder: str, name: str, payloads: dict[str, bytes], sidecar: bytes) -> None:
         """See :class:`Store`."""
-        paths = ArtifactPaths.of(self.path(f"{folder}/{name}.json"))
+        paths = self._model(folder, name)
         given = {**payloads, "json": sidecar}
-        for suffix in SUFFIXES:
-            self.path(f"{folder}/{name}.{suffix}")
         there = _same_files(paths, given)
         if not there:
             try:
@@ -126,6 +133,27 @@ class LocalStore(LocalFiles):
                 there = _same_files(paths, given)
         if 0 < len(there) < len(given):  # a crash left some of them, or a writer without turns is at it
             commit(paths, payloads, sidecar, overwrite=True)
+        elif there:
+            sync_files(map(paths.file, there))
+
+    def restore_model(self, folder: str, name: str, payloads: dict[str, bytes], sidecar: bytes) -> None:
+        """See :class:`Store`; atomic, as a save is."""
+        paths = self._model(folder, name)
+        given = {**payloads, "json": sidecar}
+        if all(holds(self, f"{folder}/{name}.{suffix}", data) for suffix, data in given.items()):
+            sync_files(map(paths.file, given))
+        else:
+            commit(paths, payloads, sidecar, overwrite=True)
+
+    def sync(self, path: str) -> None:
+        """See :class:`Store`."""
+        sync_files([self.path(path)])
+
+    def _model(self, folder: str, name: str) -> ArtifactPaths:
+        """Where a model's files lie; ``ArtifactError`` where links lead out of the root."""
+        for suffix in SUFFIXES:
+            self.path(f"{folder}/{name}.{suffix}")
+        return ArtifactPaths.of(self.path(f"{folder}/{name}.json"))
 
     def remove(self, path: str) -> None:
         """See :class:`Store`."""

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from ev_qa_framework.registry import alias_state
-from ev_qa_framework.registry.catalog import catalog_of, in_folders
-from ev_qa_framework.registry.event import Event
-from ev_qa_framework.registry.journal import Journal
+from ev_qa_framework.registry.catalog import catalog_of, in_folders, strangers_in_folders
+from ev_qa_framework.registry.event import Event, time_text
+from ev_qa_framework.registry.journal import CLOCKS_DIFFER, Journal
 from ev_qa_framework.registry.leftovers import leftovers
 from ev_qa_framework.registry.model_files import read_model
-from ev_qa_framework.registry.state import State
+from ev_qa_framework.registry.state import State, nothing_here
 from ev_qa_framework.registry.store import Store
 from ev_qa_runtime.errors import ArtifactError, ModelNotFoundError, RegistryError
 from ev_qa_runtime.registry_event import Aliases, AliasTarget, ModelName
@@ -43,11 +44,14 @@ class Verification:
 def verify(store: Store, progress: Callable[[int, int], None] = lambda _done, _total: None) -> Verification:
     """Read everything anew and compare; ``progress`` is told of the models done and their number.
 
-    Raises ``OSError`` where the store cannot be read; whatever else is wrong with it is reported.
+    Raises ``ModelNotFoundError`` where there is no registry, ``OSError`` where the store cannot be read; whatever else
+    is wrong with it is reported.
     """
     events, faults = read_history(store)
-    faults += chain_faults(events)
+    faults += chain_faults(events) + future_faults(events, datetime.now(UTC))
     state = State(store.root, events[-1] if events else None, catalog_of(events), in_folders(store))
+    if state.is_empty and not faults:
+        raise ModelNotFoundError(nothing_here(store.root))
     digests: dict[tuple[str, str], str] = {}
     remarks: list[str] = []
     files = 0
@@ -63,6 +67,7 @@ def verify(store: Store, progress: Callable[[int, int], None] = lambda _done, _t
         if model not in state.catalog:
             remarks.append(f"{model}: no event knows it; publishing it from where it is, or promoting it, adopts it")
     faults += _alias_faults(state, digests)
+    remarks += [f"{path}: its name is not FAMILY_vX.Y.Z, so it is not seen" for path in strangers_in_folders(store)]
     remarks += [f"{found.path}: {found.why}; `ev-qa registry prune` removes it" for found in leftovers(store, state)]
     return Verification(len(events), len(models), files, tuple(faults), tuple(remarks))
 
@@ -89,6 +94,12 @@ def chain_faults(events: list[Event]) -> list[str]:
             faults += [f"event {event.number}: {fault}" for fault in _link_faults(event, before, events)]
         before = event
     return faults
+
+
+def future_faults(events: list[Event], now: datetime) -> list[str]:
+    """Events that are dated ahead of ``now``, by more than clocks differ."""
+    ahead = [event for event in events if event.time > now + CLOCKS_DIFFER]
+    return [f"event {event.number}: dated {time_text(event.time)}, which is in the future" for event in ahead]
 
 
 def _link_faults(event: Event, before: Event | None, events: list[Event]) -> Iterator[str]:
