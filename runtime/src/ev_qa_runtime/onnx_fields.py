@@ -175,7 +175,7 @@ def read_value(data: memoryview) -> ValueType:
     sizes = []
     for dimension in shape.messages("dim"):
         size = Message(dimension, DIMENSION, "the shape of an input or output")
-        size.text("dim_param")  # refused where it is no text, which onnxruntime would stumble over when asked for shapes
+        size.text("dim_param")  # refused where it is no text, on which onnxruntime stumbles when asked
         sizes.append(size.number("dim_value") if "dim_value" in size and "dim_param" not in size else None)
     return ValueType(value.text("name"), tensor.number("elem_type"), tuple(sizes))
 
