@@ -145,22 +145,27 @@ def read_telemetry(data: Any, features: Sequence[FeatureSpec]) -> Telemetry:
 
 def _columns(data: Any, features: Sequence[FeatureSpec]) -> dict[str, Any] | None:
     """Feature name → column of a container that has names, or None for a bare array."""
-    if isinstance(data, Mapping):
-        return {name: data[column] for name, column in match_names(data, features).items()}
-    if isinstance(data, np.ndarray):
-        if data.dtype.names is None:
-            return None
-        return {name: data[column] for name, column in match_names(data.dtype.names, features).items()}
-    given = getattr(data, "column_names", None)  # pyarrow, whose ``columns`` are the arrays themselves
-    if given is None:
-        given = getattr(data, "columns", None)
+    given = column_names(data)
     if given is None:
         return None
     return {name: data[column] for name, column in match_names(given, features).items()}
 
 
+def column_names(data: Any) -> Iterable[object] | None:
+    """The names by which ``data`` (mapping, structured array, dataframe) gives its columns, or None if it has none."""
+    if isinstance(data, Mapping):
+        return data
+    names: Iterable[object] | None
+    if isinstance(data, np.ndarray):
+        names = data.dtype.names
+    else:
+        names = getattr(data, "column_names", None)  # pyarrow, whose ``columns`` are the arrays themselves
+        names = getattr(data, "columns", None) if names is None else names
+    return names
+
+
 def _stack(columns: Mapping[str, Any]) -> npt.NDArray[np.float64]:
-    arrays = {name: _as_float64(name, column) for name, column in columns.items()}
+    arrays = {name: as_float64(name, column) for name, column in columns.items()}
     lengths = {name: len(array) for name, array in arrays.items()}
     if len(set(lengths.values())) > 1:
         raise TelemetryError(f"columns differ in length: {lengths}")
@@ -181,7 +186,8 @@ def _matrix(data: Any, names: tuple[str, ...]) -> npt.NDArray[np.float64]:
     return np.ascontiguousarray(array, dtype=np.float64)
 
 
-def _as_float64(name: str, column: Any) -> npt.NDArray[np.float64]:
+def as_float64(name: str, column: Any) -> npt.NDArray[np.float64]:
+    """One column of numbers, float64 [N]; None, NA and masked cells are NaN. ``TelemetryError`` names the column."""
     readings = column.to_numpy() if hasattr(column, "to_numpy") else column
     array: Any = np.atleast_1d(_array(f"column {name!r}", readings))
     if array.ndim != 1:
