@@ -1,0 +1,1 @@
+"""How well are faults found? Ours beside peers; run with ``python -m benchmarks.quality``."""
