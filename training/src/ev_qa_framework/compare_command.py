@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import errno
 import json
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
 
 from ev_qa_framework.command_line import EXIT_CODES, json_option, rows_option, steps
-from ev_qa_runtime.artifact import SUFFIXES
-from ev_qa_runtime.errors import ConfigurationError
+from ev_qa_framework.page_file import refuse_unwritable
 
 if TYPE_CHECKING:
     from ev_qa_framework.comparison import ModelComparison
@@ -45,7 +41,7 @@ def compare(
     Differences are B − A: let A be the model in use and B the candidate. docs/comparison.md explains the figures.
     """
     if html is not None:
-        _refuse_output(Path(html), telemetry)
+        refuse_unwritable(html, telemetry)
     with steps() as progress:
         task = progress.add_task("loading libraries", total=3)
         from ev_qa_framework.comparison import compare_models  # noqa: PLC0415 - slow imports wait until needed
@@ -71,31 +67,3 @@ def _write_report(found: ModelComparison, html: str) -> None:
         from ev_qa_framework.comparison.report_html import write_html  # noqa: PLC0415 - matplotlib
 
         write_html(found, html)
-
-
-def _refuse_output(report: Path, telemetry: tuple[str, ...]) -> None:
-    """Before the work rather than after it: what would destroy something, and what cannot be written."""
-    if report.suffix in SUFFIXES:
-        raise ConfigurationError(
-            f"{report}: {report.suffix} is for a model's files: call the report {report.stem}.html"
-        )
-    for path in telemetry:
-        if report.resolve() == Path(path).resolve():
-            raise ConfigurationError(
-                f"{report}: this would replace telemetry that is being read: choose another output"
-            )
-    if report.is_dir():
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(report))
-    if report.exists() and not report.is_file():
-        raise ConfigurationError(f"{report}: a pipe or a device is not replaced by a report: choose another output")
-    _try_folder(report)
-
-
-def _try_folder(report: Path) -> None:
-    """Make a file beside ``report`` and remove it; ``OSError`` with the report's path where that fails."""
-    trial = report.with_name(f".{report.name}.{os.getpid()}.new")
-    try:
-        trial.touch()
-        trial.unlink()
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(report)) from None

@@ -6,67 +6,28 @@ matplotlib escapes them.
 
 from __future__ import annotations
 
-import io
-import re
 import textwrap
-import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.figure import Figure
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from ev_qa_framework.comparison.number_format import plural
 from ev_qa_framework.comparison.result import BoolArray, ComparedModel, ComparedRows, ModelComparison
+from ev_qa_framework.svg_picture import GRID, INK, Picture, stand_in, svg_of
+from ev_qa_framework.time_scale import time_scale
 from ev_qa_runtime.severity import SEVERITY_OF_CODE, FloatArray
 
-INK, GRID, A_COLOUR, B_COLOUR, AGREED, BOTH = (f"#00{number:02x}fe" for number in range(6))
+A_COLOUR, B_COLOUR, AGREED, BOTH = map(stand_in, range(2, 6))
 STYLE_VARIABLES = {
     INK: "--ink", GRID: "--grid", A_COLOUR: "--a", B_COLOUR: "--b", AGREED: "--agreed", BOTH: "--both"
 }  # fmt: skip
-"""Stand-ins that no picture uses for itself, and the variable of the page's style that takes their place."""
 
 POINTS_OF_A_KIND = 700
 """Points of the scatter plot for each combination of flags; more make the page heavy and show no more."""
 BINS = 60
 CURVE_POINTS = 400
-
-RC: Any = {  # matplotlib types the keys as literals
-    "svg.fonttype": "none",
-    "svg.hashsalt": "ev-qa",
-    "font.size": 9.0,
-    "font.family": ["sans-serif"],
-    "axes.edgecolor": INK,
-    "axes.labelcolor": INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.color": GRID,
-    "grid.linewidth": 0.6,
-    "axes.axisbelow": True,
-    "text.color": INK,
-    "text.parse_math": False,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "legend.frameon": False,
-    "legend.fontsize": 8.0,
-    "path.simplify": True,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """An SVG element with its heading and what there is to see."""
-
-    title: str
-    caption: str
-    svg: str
 
 
 def pictures(found: ModelComparison) -> Iterator[Picture]:
@@ -108,30 +69,8 @@ def pictures(found: ModelComparison) -> Iterator[Picture]:
 
 
 def _drawn(name: str, title: str, caption: str, draw: Callable[[Axes], None]) -> Picture:
-    with mpl.rc_context(RC), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph", category=UserWarning)  # the browser has the font, not we
-        figure = Figure(figsize=(5.2, 3.4), layout="constrained")
-        figure.patch.set_visible(False)
-        FigureCanvasSVG(figure)
-        axes = figure.add_subplot()
-        axes.patch.set_visible(False)
-        draw(axes)
-        buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-    return Picture(title, caption, inline_svg(buffer.getvalue(), name, title))
-
-
-def inline_svg(document: str, name: str, title: str) -> str:
-    """Matplotlib's SVG document as an element of a page: ids of its own, colours of the page, nothing but drawing."""
-    svg = document[document.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r"<style[^>]*>.*?</style>", "", svg, flags=re.DOTALL)  # it would apply to the whole page
-    svg = re.sub(r'\bid="', f'id="{name}-', svg)
-    svg = re.sub(r'(href="|url\()#', rf"\1#{name}-", svg)
-    svg = re.sub(r'\swidth="[^"]*" height="[^"]*"|\sheight="[^"]*" width="[^"]*"', "", svg, count=1)
-    for colour, variable in STYLE_VARIABLES.items():
-        svg = svg.replace(colour, f"var({variable})")
-    return svg.replace("<svg ", f'<svg role="img" aria-label="{title}" ', 1).strip()
+    svg = svg_of(name, title, (5.2, 3.4), lambda figure: draw(figure.add_subplot()), STYLE_VARIABLES)
+    return Picture(title, caption, svg)
 
 
 def _scatter_caption(rows: ComparedRows) -> str:
@@ -252,14 +191,8 @@ def _time_scale(edges: FloatArray, rows: ComparedRows) -> tuple[FloatArray, str]
     """Edges in a unit that reads well, and the name of the axis."""
     if rows.time is None:
         return edges, "row"
-    since = ""
-    if rows.time_is_date:
-        since = f" since {datetime.fromtimestamp(edges[0], UTC):%Y-%m-%d %H:%M} UTC"
-        edges = edges - edges[0]
-    for seconds, unit in ((86_400.0, "days"), (3_600.0, "hours"), (60.0, "minutes")):
-        if edges[-1] - edges[0] >= 3.0 * seconds:
-            return edges / seconds, unit + since
-    return edges, "seconds" + since
+    scale = time_scale(float(edges[0]), float(edges[-1]), is_date=rows.time_is_date)
+    return scale.place(edges), scale.label
 
 
 def _shift(axes: Axes, found: ModelComparison) -> None:

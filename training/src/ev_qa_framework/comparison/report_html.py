@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from importlib.metadata import version
 from importlib.resources import files
-from pathlib import Path
 
 import jinja2
 
@@ -15,6 +13,7 @@ from ev_qa_framework.comparison.labelled_metrics import MEASURES
 from ev_qa_framework.comparison.plots import pictures
 from ev_qa_framework.comparison.report_text import MEASURE_NAMES, by_blocks
 from ev_qa_framework.comparison.result import ModelComparison
+from ev_qa_framework.page_file import write_page
 
 TEMPLATE = "comparison.html"
 
@@ -37,18 +36,4 @@ def html_report(found: ModelComparison) -> str:
 
 def write_html(found: ModelComparison, path: str | os.PathLike[str]) -> None:
     """Write :func:`html_report` to ``path``, whole or not at all. Raises ``OSError`` with the path."""
-    target = Path(path)
-    page = html_report(found).encode("utf-8", "xmlcharrefreplace")
-    aside = target.with_name(f".{target.name}.{os.getpid()}.new")
-    try:
-        with aside.open("wb") as file:
-            file.write(page)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(target)
-    except BaseException as error:
-        with contextlib.suppress(OSError):
-            aside.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise OSError(error.errno, error.strerror, str(target)) from None
-        raise
+    write_page(html_report(found), path)

@@ -11,7 +11,7 @@ from ev_qa_framework.analysis import EVBatteryAnalyzer
 from ev_qa_runtime.contract import FeatureSpec, Thresholds
 from ev_qa_runtime.detector import Detector, load_model
 from ev_qa_runtime.errors import TelemetryError
-from ev_qa_runtime.features import Telemetry, read_telemetry
+from ev_qa_runtime.features import Telemetry
 from ev_qa_runtime.severity import FloatArray
 from ev_qa_runtime.verdict import Verdicts
 
@@ -35,7 +35,7 @@ class Subject:
         parts = []
         for table in tables:
             try:
-                parts.append(read_telemetry(table, self.features))
+                parts.append(self.scorer.read(table))
             except TelemetryError as error:
                 named = f"{_source(table)}{error} (model {self.name or 'not saved yet'})"
                 raise TelemetryError(named) from None
@@ -48,11 +48,12 @@ class Subject:
     @property
     def one_row_call(self) -> str:
         """The call that judges one reading, for :meth:`one_row_scorer`."""
-        return "Detector.score" if isinstance(self.scorer, Detector) else f"{type(self.scorer).__name__}.verdicts"
+        alone = isinstance(self.scorer, Detector) and self.scorer.contract.monitoring is None
+        return "Detector.score" if alone else f"{type(self.scorer).__name__}.verdicts"
 
     def one_row_scorer(self, values: FloatArray) -> Callable[[int], object]:
         """A function that judges row number i of ``values`` by itself, the way the model is used for one reading."""
-        if isinstance(self.scorer, Detector):
+        if isinstance(self.scorer, Detector) and self.scorer.contract.monitoring is None:
             score = self.scorer.score
             names = [feature.name for feature in self.features]
             readings = [dict(zip(names, row, strict=True)) for row in values.tolist()]
