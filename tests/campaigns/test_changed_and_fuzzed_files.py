@@ -13,6 +13,8 @@ from tools.campaigns import byte_changes, fuzz_targets
 from tools.campaigns.fuzz_mutations import mutated_json, mutated_onnx
 
 from ev_qa_runtime import artifact
+from ev_qa_runtime.vehicle_stream import VehicleStream
+from ev_qa_runtime.verdict import invalid_verdict
 
 ROOT = Path(__file__).parents[2]
 
@@ -64,8 +66,18 @@ def target(tmp_path: Path) -> fuzz_targets.Target:
 
 
 def test_the_fuzzed_models_are_sound_to_begin_with(target: fuzz_targets.Target) -> None:
-    assert target.sidecar(target.sidecars["exact"]) == "loads"
+    assert target.sidecar(target.sidecars["exact"]) == target.sidecar(target.sidecars["over_time"]) == "loads"
     assert [target.model(data) for data in target.sound.values()] == ["loads", "loads"]
+
+
+def test_a_stream_that_differs_from_the_batch_is_a_finding(
+    target: fuzz_targets.Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(VehicleStream, "restore", lambda *_: None)  # no harm: it is the same stream
+    assert target.sidecar(target.sidecars["over_time"]) == "loads"
+    monkeypatch.setattr(VehicleStream, "score", lambda self, **_: invalid_verdict(("broken",)))
+    with pytest.raises(fuzz_targets.FindingError, match="in a stream and"):
+        target.sidecar(target.sidecars["over_time"])
 
 
 @pytest.mark.parametrize("error", [KeyError("x"), RecursionError(), ValueError("two\nlines\x1b[2J")])

@@ -137,7 +137,7 @@ def test_parameters() -> None:
 
 def test_sidecar_members() -> None:
     schema: dict[str, Any] = json.loads(
-        (ROOT / "artifacts" / "schema" / "model-v1.schema.json").read_text(encoding="utf-8")
+        (ROOT / "artifacts" / "schema" / "model-v2.schema.json").read_text(encoding="utf-8")
     )
     documented = [name for cell in first_cells(section(GUIDE, "### The sidecar")) for name in codes(cell)]
     assert documented == list(schema["properties"])

@@ -15,7 +15,9 @@ from ev_qa_framework.signing import sign_model
 from ev_qa_runtime.contract import SCHEMA_VERSION
 
 ROOT = Path(__file__).resolve().parents[2]
-SCHEMA = ROOT / "artifacts" / "schema" / f"model-v{SCHEMA_VERSION}.schema.json"
+SCHEMA = ROOT / "artifacts" / "schema" / "model-v1.schema.json"
+SCHEMA_OVER_TIME = ROOT / "artifacts" / "schema" / f"model-v{SCHEMA_VERSION}.schema.json"
+OVER_TIME = ROOT / "tests" / "data" / "models" / "over_time_v1.0.0.json"
 SIDECARS = sorted(
     path for folder in ("production", "experiments", "archive") for path in (ROOT / "artifacts" / folder).glob("*.json")
 )
@@ -26,6 +28,19 @@ def validator() -> jsonschema.Draft202012Validator:
     schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
     jsonschema.Draft202012Validator.check_schema(schema)
     return jsonschema.Draft202012Validator(schema)
+
+
+@pytest.fixture(scope="module")
+def validator_over_time() -> jsonschema.Draft202012Validator:
+    schema = json.loads(SCHEMA_OVER_TIME.read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator.check_schema(schema)
+    return jsonschema.Draft202012Validator(schema)
+
+
+@pytest.fixture(scope="module")
+def over_time() -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads(OVER_TIME.read_text(encoding="utf-8"))
+    return loaded
 
 
 @pytest.fixture(scope="module")
@@ -124,3 +139,90 @@ def test_missing_members_are_refused(document: dict[str, Any], validator: jsonsc
         broken = {key: value for key, value in document.items() if key != name}
         with pytest.raises(jsonschema.ValidationError, match=f"'{name}' is a required property"):
             validator.validate(broken)
+
+
+# --- schema_version 2: models over time -------------------------------------------------------------------------------
+
+
+def test_the_schemas_differ_in_what_is_over_time_alone() -> None:
+    first, second = (json.loads(path.read_text(encoding="utf-8")) for path in (SCHEMA, SCHEMA_OVER_TIME))
+    assert (
+        set(second["properties"]) - set(first["properties"])
+        == {"monitoring"}
+        == {*second["required"]} - {*first["required"]}
+    )
+    same = set(first["properties"]) - {"schema_version"}
+    assert {name: first["properties"][name] for name in same} == {name: second["properties"][name] for name in same}
+
+
+def test_a_sidecar_over_time_is_valid_under_its_own_schema_alone(
+    over_time: dict[str, Any],
+    document: dict[str, Any],
+    validator: jsonschema.Draft202012Validator,
+    validator_over_time: jsonschema.Draft202012Validator,
+) -> None:
+    validator_over_time.validate(over_time)
+    assert not validator.is_valid(over_time)
+    assert not validator_over_time.is_valid(document)
+
+
+def members_of(value: Any, schema: dict[str, Any], where: str = "monitoring") -> list[str]:
+    """Members that are there and not described, or described and not there or without a text."""
+    if isinstance(value, list):
+        return [name for item in value[:1] for name in members_of(item, schema["items"], f"{where}[]")]
+    if not isinstance(value, dict):
+        return []
+    known = schema.get("properties", {})
+    wrong = [f"{where}.{name}" for name in set(value) ^ set(known)] if known.keys() != value.keys() else []
+    wrong += [f"{where}.{name}" for name, member in known.items() if not member.get("description")]
+    return wrong + [
+        name for key, inner in value.items() for name in members_of(inner, known.get(key, {}), f"{where}.{key}")
+    ]
+
+
+def test_every_member_over_time_is_described_and_needed(over_time: dict[str, Any]) -> None:
+    schema = json.loads(SCHEMA_OVER_TIME.read_text(encoding="utf-8"))
+    assert set(schema["properties"]) - {"signatures"} == set(over_time) == set(schema["required"])
+    assert members_of(over_time["monitoring"], schema["properties"]["monitoring"]) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (("schema_version",), 1, "2 was expected"),
+        (("monitoring",), None, "is not of type 'object'"),
+        (("monitoring", "recipe", "name"), "magic", "'physics' was expected"),
+        (("monitoring", "recipe", "signals", 0), "smell", "is not one of"),
+        (("monitoring", "recipe", "voltage", "open_circuit"), [1.0], "is too short"),
+        (("monitoring", "recipe", "mean_square_step"), 0, "less than or equal to the minimum"),
+        (("monitoring", "quality", "signals", 0, "driver"), "wind", "is not one of"),
+        (("monitoring", "events", "n"), 1001, "greater than the maximum"),
+        (("monitoring", "limits", "limits", 0), {"signal": "temp"}, "is not valid under any|required property"),
+        (("monitoring", "calibration", "warning", "rate"), 1.0, "greater than or equal to the maximum"),
+        (("monitoring", "calibration", "folds"), 1, "less than the minimum"),
+        (("monitoring", "drift", "score", "counts", 0), -1, "less than the minimum"),
+    ],
+)
+def test_broken_sidecars_over_time_are_refused(
+    path: tuple[Any, ...],
+    value: object,
+    message: str,
+    over_time: dict[str, Any],
+    validator_over_time: jsonschema.Draft202012Validator,
+) -> None:
+    broken = copy.deepcopy(over_time)
+    member: Any = broken
+    for step in path[:-1]:
+        member = member[step]
+    member[path[-1]] = value
+    with pytest.raises(jsonschema.ValidationError, match=message):
+        validator_over_time.validate(broken)
+
+
+@pytest.mark.parametrize("name", ["limits", "calibration", "drift"])
+def test_what_a_model_over_time_may_do_without(
+    name: str, over_time: dict[str, Any], validator_over_time: jsonschema.Draft202012Validator
+) -> None:
+    less = copy.deepcopy(over_time)
+    less["monitoring"][name] = None
+    validator_over_time.validate(less)

@@ -20,6 +20,7 @@ from ev_qa_runtime import ArtifactError, load_model, sidecar
 
 HOSTILE = Path(__file__).parents[1] / "data" / "hostile"
 SOUND = HOSTILE / "models" / "sound_exact"
+OVER_TIME = HOSTILE.parent / "models" / "over_time_v1.0.0"
 RUNNER = Path(__file__).parent / "hostile_runner.py"
 SECONDS = 60.0
 """Far above what any case takes (below 1 s), for machines that do other things too."""
@@ -34,12 +35,18 @@ def _module(path: Path) -> ModuleType:
     return module
 
 
+_HOSTILE = _module(HOSTILE / "sidecar_cases.py")
 CASES = {
     name: (data, error, match)
-    for name, data, error, match in _module(HOSTILE / "sidecar_cases.py").hostile_sidecars(
-        Path(f"{SOUND}.json").read_bytes()
+    for name, data, error, match in _HOSTILE.hostile_sidecars(Path(f"{SOUND}.json").read_bytes())
+}
+OVER_TIME_CASES = {
+    f"over_time_{name}": (data, error, match)
+    for name, data, error, match in _HOSTILE.hostile_sidecars(
+        Path(f"{OVER_TIME}.json").read_bytes(), _HOSTILE.OVER_TIME_CASES
     )
 }
+ALL_CASES = CASES | OVER_TIME_CASES
 
 
 def outcomes(folder: Path) -> dict[str, dict[str, Any]]:
@@ -58,22 +65,22 @@ def outcomes(folder: Path) -> dict[str, dict[str, Any]]:
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
     folder = tmp_path_factory.mktemp("sidecars")
-    for name, (data, _, _) in CASES.items():
+    for name, (data, _, _) in ALL_CASES.items():
         (folder / f"{name}.json").write_bytes(data)
-        shutil.copyfile(f"{SOUND}.onnx", folder / f"{name}.onnx")
+        shutil.copyfile(f"{SOUND if name in CASES else OVER_TIME}.onnx", folder / f"{name}.onnx")
     return outcomes(folder)
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", ALL_CASES)
 def test_a_hostile_sidecar_is_refused_with_the_reason(name: str, found: dict[str, dict[str, Any]]) -> None:
-    _, error, match = CASES[name]
+    _, error, match = ALL_CASES[name]
     outcome = found[name]
     assert outcome["error"] == error, outcome
     assert "ArtifactError" in outcome["kinds"]
     assert re.search(match, outcome["message"]), outcome["message"]
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", ALL_CASES)
 def test_verify_says_so_in_one_short_printable_line(name: str, found: dict[str, dict[str, Any]]) -> None:
     outcome = found[name]
     assert outcome["code"] == 3, outcome
@@ -85,6 +92,18 @@ def test_verify_says_so_in_one_short_printable_line(name: str, found: dict[str, 
 
 def test_the_sound_sidecar_of_the_corpus_loads() -> None:
     assert load_model(SOUND).score(voltage=350.0, current=1.0, temp=20.0).valid
+
+
+def test_monitoring_in_a_sidecar_of_schema_1_is_kept_and_not_used(tmp_path: Path) -> None:
+    document = json.loads(Path(f"{SOUND}.json").read_bytes())
+    document["monitoring"] = {"later": [1]}
+    (tmp_path / "model.json").write_bytes(_HOSTILE.sealed(_HOSTILE.spelled({"monitoring": 0} | document)))
+    shutil.copyfile(f"{SOUND}.onnx", tmp_path / "model.onnx")
+
+    contract = load_model(tmp_path / "model").contract
+
+    assert contract.monitoring is None
+    assert contract.unknown == {"monitoring": {"later": [1]}}
 
 
 def test_a_file_of_an_unknown_kind_is_kept_and_never_opened(tmp_path: Path) -> None:

@@ -226,8 +226,8 @@ def test_nothing_is_unknown_in_the_shipped_sidecar(real: bytes) -> None:
 
 
 def test_a_newer_schema_is_refused_even_where_nothing_else_is_understood(sealed: Seal) -> None:
-    newer = text_of({"schema_version": 2, "sidecar_sha256": ""})
-    with pytest.raises(IncompatibleModelError, match=r"schema_version 2, this runtime reads up to 1: update ev-qa-run"):
+    newer = text_of({"schema_version": 3, "sidecar_sha256": ""})
+    with pytest.raises(IncompatibleModelError, match=r"schema_version 3, this runtime reads up to 2: update ev-qa-run"):
         sidecar.decode(sealed(newer))
 
 

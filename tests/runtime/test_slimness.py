@@ -46,8 +46,10 @@ def process(reference: Path) -> dict[str, object]:
 
 
 def test_every_module_is_imported_and_scoring_works(process: dict[str, object]) -> None:
-    there = {path.stem for path in Path(ev_qa_runtime.__file__).parent.glob("*.py")} - {"__init__"}
-    assert {str(name).rpartition(".")[2] for name in process["modules"]} == there  # type: ignore[attr-defined]  # a list
+    root = Path(ev_qa_runtime.__file__).parent
+    there = {path.relative_to(root).with_suffix("").as_posix().replace("/", ".") for path in root.rglob("*.py")}
+    there = {name.removesuffix(".__init__") for name in there} - {"__init__"}
+    assert {str(name).partition(".")[2] for name in process["modules"]} == there  # type: ignore[attr-defined]  # a list
     assert (process["valid"], process["rows"]) == (True, 2)
 
 

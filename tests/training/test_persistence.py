@@ -503,9 +503,9 @@ def test_unknown_sidecar_fields_survive_loading_and_saving(saved: Path, tmp_path
 
 def test_a_newer_schema_is_refused_by_name(saved: Path) -> None:
     file = saved.with_name("pack_v1.2.json")
-    file.write_bytes(file.read_bytes().replace(b'"schema_version": 1', b'"schema_version": 2'))
+    file.write_bytes(file.read_bytes().replace(b'"schema_version": 1', b'"schema_version": 3'))
 
-    with pytest.raises(ValueError, match="schema_version 2, this runtime reads up to 1"):
+    with pytest.raises(ValueError, match="schema_version 3, this runtime reads up to 2"):
         EVBatteryAnalyzer.load_model(saved)
 
 

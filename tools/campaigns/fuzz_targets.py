@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shutil
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -19,16 +20,21 @@ from random import Random
 
 import numpy as np
 
-from ev_qa_runtime import load_model, sidecar
+from ev_qa_runtime import Detector, load_model, sidecar
 from ev_qa_runtime.artifact import ArtifactPaths
 from ev_qa_runtime.contract import FileDigest, ModelContract
 from ev_qa_runtime.errors import EvQaError
 from ev_qa_runtime.exit_codes import one_line
+from ev_qa_runtime.monitoring import Monitoring
+from ev_qa_runtime.signal_names import SIGNALS
 
 ROOT = Path(__file__).parents[2]
 CORPUS = ROOT / "tests" / "data" / "hostile" / "models"
+OVER_TIME = ROOT / "tests" / "data" / "models" / "over_time_v1.0.0"
 LONGEST_MESSAGE = 2000
 ROWS = np.array([[350.0, 1.0, 20.0], [np.nan, 1e300, -1e300], [0.0, -0.0, 5e-324]])
+READINGS = (352.4, 41.0, 24.5, 61.0, 24.0, 3.7, 3.69)
+"""Of the signals in their usual order; the rows of :func:`drive` are these, changed a little and a lot."""
 
 _END = re.compile(rb'"sidecar_sha256": "[^"\n]*"\s*\}\s*\Z')
 
@@ -73,10 +79,12 @@ class Target:
         self.sound = {profile: (CORPUS / f"sound_{profile}.onnx").read_bytes() for profile in ("exact", "compat")}
         self.sidecars = {profile: (CORPUS / f"sound_{profile}.json").read_bytes() for profile in self.sound}
         self._contracts = {profile: sidecar.decode(data) for profile, data in self.sidecars.items()}
+        self.sidecars["over_time"] = OVER_TIME.with_name(f"{OVER_TIME.name}.json").read_bytes()
+        self._over_time = OVER_TIME.with_name(f"{OVER_TIME.name}.onnx").read_bytes()
 
     def sidecar(self, data: bytes) -> str:
-        """Load the sound ONNX model under the sidecar ``data``."""
-        self.paths.file("onnx").write_bytes(self.sound["exact"])
+        """Load a sound ONNX model under the sidecar ``data``: the one over time where it speaks of such."""
+        self.paths.file("onnx").write_bytes(self._over_time if b"monitoring" in data else self.sound["exact"])
         self.paths.sidecar.write_bytes(resealed(data))
         return judged(self._load_and_use)
 
@@ -96,6 +104,8 @@ class Target:
         scores = detector.score_samples(np.resize(ROWS, (3, len(contract.features))))
         if not np.isfinite(scores).all():
             raise FindingError(f"a loaded model scores {scores}")
+        if contract.monitoring is not None:
+            _use_over_time(detector, contract.monitoring)
 
     def files(self, seed: int) -> str:
         """Load from a folder in which anything may lie under the model's names."""
@@ -103,7 +113,9 @@ class Target:
         folder = self.paths.folder
         for old in folder.iterdir():
             shutil.rmtree(old) if old.is_dir() and not old.is_symlink() else old.unlink()
-        for suffix, data in (("json", self.sidecars["exact"]), ("onnx", self.sound["exact"]), ("joblib", _BOMB)):
+        raw = self.sidecars["exact"], self.sound["exact"]
+        document, onnx = random.choice((raw, (self.sidecars["over_time"], self._over_time)))
+        for suffix, data in (("json", document), ("onnx", onnx), ("joblib", _BOMB)):
             path = self.paths.file(suffix)
             random.choice(PLACES)(path, data, random)
             if random.random() < 0.1:
@@ -113,6 +125,33 @@ class Target:
         if Path(_TRAP).exists():
             raise FindingError("the .joblib was unpickled")
         return outcomes[random.randrange(len(outcomes))]
+
+
+def drive(signals: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """Forty readings with a pause, a repeated time, a dead probe and readings at the end of what doubles hold."""
+    usual = dict(zip(SIGNALS, READINGS, strict=True))
+    time = np.concatenate([np.arange(20.0), [19.0], np.arange(1000.0, 1019.0)])
+    columns = {name: usual[name] * (1.0 + 0.01 * (np.arange(len(time)) % 7)) for name in signals}
+    for place, name in enumerate(signals):
+        columns[name][place + 3 : place + 5] = np.nan
+        columns[name][place + 12] = (1e300, -1e300, 0.0, 5e-324, np.inf, 1e30, -0.0)[place]
+    return {"time": time, **columns}
+
+
+def _use_over_time(detector: Detector, monitoring: Monitoring) -> None:
+    """Batch and stream of the same rows, with the state taken out and put back; they must agree."""
+    table = drive(monitoring.recipe.signals)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what the data say of their sign does not concern the loader
+        verdicts = detector.verdicts(table)
+    json.dumps(verdicts.summary(), allow_nan=False)
+    stream = detector.stream("fuzzed")
+    for row, severity in enumerate(verdicts.severity.tolist()):
+        if row == len(verdicts) // 2:
+            stream.restore(json.loads(json.dumps(stream.state(), allow_nan=False)))
+        verdict = stream.score(**{name: float(values[row]) for name, values in table.items()})
+        if verdict.severity != verdicts.row(row).severity:
+            raise FindingError(f"row {row} is {verdict.severity} in a stream and {severity} in a batch")
 
 
 _TRAP = f"/tmp/ev_qa_unpickled_{os.getpid()}"  # noqa: S108 - a folder that only a finding makes

@@ -27,6 +27,7 @@ CAMPAIGNS = (
     "kill_during_registry",
     "load_memory",
     "fuzz_artifacts",
+    "streams_and_batches",
 )
 
 

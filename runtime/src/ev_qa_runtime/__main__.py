@@ -141,13 +141,25 @@ def _table(result: dict[str, Any], indent: str = "") -> str:
     width = max(map(len, result), default=0)
     lines = []
     for name, value in result.items():
-        if isinstance(value, dict) and value:
+        if name == "events" and value and isinstance(value, list):
+            lines += [f"{indent}events", *(f"{indent}  {printable(_event(event))}" for event in value)]
+        elif isinstance(value, dict) and value:
             lines += [f"{indent}{printable(name)}", _table(value, indent + "  ")]
         else:
             unversioned = (name, value) == ("version", "0.0.0")
             text = "0.0.0, which stands for none (name it NAME_vX.Y.Z)" if unversioned else _cell(value)
             lines.append(f"{indent}{printable(name):<{width}}  {printable(text)}")
     return "\n".join(lines)
+
+
+def _event(event: dict[str, Any]) -> str:
+    """One event in a line; its most frequent reason stands for all of them."""
+    whose = f"{event['vehicle']}: " if event["vehicle"] else ""
+    when = f", {event['start_time']:g} to {event['end_time']:g} s" if event["start_time"] is not None else ""
+    peak = "" if event["peak_score"] is None else f", lowest score {event['peak_score']:.4f}"
+    why = f": {event['reasons'][0]['reason']}" if event["reasons"] else ""
+    more = f" (and {len(event['reasons']) - 1} more)" if len(event["reasons"]) > 1 else ""
+    return f"{whose}{event['severity']} rows {event['start_row']} to {event['end_row']}{when}{peak}{why}{more}"
 
 
 def _cell(value: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import errno
+import itertools
 import os
 import statistics
 import time
@@ -15,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ev_qa_runtime.artifact import SUFFIXES, Artifact, ArtifactPaths, read_artifact, read_referenced
-from ev_qa_runtime.csv_telemetry import Chunk, CsvTelemetry
+from ev_qa_runtime.chunked_scoring import Scoring, scoring
+from ev_qa_runtime.csv_telemetry import Chunk
 from ev_qa_runtime.detector import Detector, load_model
 from ev_qa_runtime.errors import TelemetryError
-from ev_qa_runtime.features import Telemetry
 from ev_qa_runtime.progress import Progress
 from ev_qa_runtime.verdict import Verdicts
 
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
     from ev_qa_runtime.trust import TrustPolicy
 
 RESULT_COLUMNS = ("score", "label", "severity", "reasons")
+
+BATCH_ROWS = 10_000
+ONE_BY_ONE = 1000
+"""What ``bench`` times."""
 
 
 def score(model: str, telemetry: str, output: str | None, rows: slice, policy: TrustPolicy | None) -> dict[str, Any]:
@@ -35,22 +40,21 @@ def score(model: str, telemetry: str, output: str | None, rows: slice, policy: T
     if output is not None:
         _refuse_to_replace(output, telemetry, artifact.paths)
     seconds = 0.0
-    judged: list[Verdicts] = []
+    work: Scoring = scoring(detector, telemetry, rows)
     with (
-        CsvTelemetry(telemetry, detector.contract.features, rows) as source,
+        work.source as source,
         Progress("scoring", source.size) as progress,
         _rows_written_to(output, source.header) as write,
     ):
-        for chunk in source:
-            started = time.perf_counter()
-            verdicts = detector.verdicts(chunk.telemetry)
+        started = time.perf_counter()
+        for chunk, verdicts in work:
             seconds += time.perf_counter() - started
             write(chunk, verdicts)
-            judged.append(verdicts)
             progress.update(chunk.bytes_read)
-        if not judged:
+            started = time.perf_counter()
+        if not work.judged:
             raise TelemetryError(f"{telemetry}: there are no data rows to score{source.rows_there()}")
-    result = _joined(judged).summary() | detector.contract.training.summary()
+    result = work.joined().summary() | detector.contract.training.summary()
     return (
         result | _model(artifact, detector) | {"microseconds_per_row": 1e6 * seconds / max(result["total_samples"], 1)}
     )
@@ -82,20 +86,21 @@ def _verified(model: str | os.PathLike[str], policy: TrustPolicy | None) -> dict
 
 
 def bench(model: str, seconds: float) -> dict[str, Any]:
-    """Time loading, one reading and a batch on this machine; medians, on the model's golden rows."""
+    """Time loading, one reading and a batch on this machine; medians.
+
+    On the model's golden rows, or for a model over time on a made-up drive: one reading is then one of a stream.
+    """
     load_ms = [1e3 * _timed(lambda: load_model(model)) for _ in range(5)]
     artifact = read_artifact(model)
     detector = Detector(artifact)
-    rows = np.array([row for row in detector.contract.golden.readings if not np.isnan(row).any()])
-    readings = [dict(zip(detector.contract.feature_names, row, strict=True)) for row in rows.tolist()]
-    batch = np.ascontiguousarray(np.resize(rows, (10_000, rows.shape[1])))
+    one_by_one, count, batch = _to_time(detector)
     one: list[float] = []
     many: list[float] = []
     until = time.perf_counter() + seconds
     with Progress("timing", 1000) as progress:
         while time.perf_counter() < until or not many:
-            one.append(_timed(lambda: [detector.score(**reading) for reading in readings]) / len(readings))
-            many.append(_timed(lambda: detector.verdicts(batch)) / len(batch))
+            one.append(_timed(one_by_one) / count)
+            many.append(_timed(lambda: detector.verdicts(batch)) / BATCH_ROWS)
             progress.update(round(1000 - 1000 * (until - time.perf_counter()) / seconds))
     return _model(artifact, detector) | {
         "load_milliseconds": statistics.median(load_ms),
@@ -103,6 +108,29 @@ def bench(model: str, seconds: float) -> dict[str, Any]:
         "batch_microseconds_per_row": 1e6 * statistics.median(many),
         "repetitions": len(one),
     }
+
+
+def _to_time(detector: Detector) -> tuple[Callable[[], object], int, Any]:
+    """What scores readings one by one, how many these are, and a batch of :data:`BATCH_ROWS`."""
+    monitoring = detector.contract.monitoring
+    if monitoring is not None:
+        from ev_qa_runtime.sample_drive import sample_drive  # noqa: PLC0415 - for models over time only
+
+        batch = sample_drive(monitoring.recipe, BATCH_ROWS)
+        names = tuple(batch)
+        rows_of = zip(*(batch[name][:ONE_BY_ONE].tolist() for name in names), strict=True)
+        drive = [dict(zip(names, row, strict=True)) for row in rows_of]
+        streams = itertools.count()
+
+        def streamed() -> object:
+            stream = detector.stream(str(next(streams)))
+            return [stream.score(**reading) for reading in drive]
+
+        return streamed, ONE_BY_ONE, batch
+    rows = np.array([row for row in detector.contract.golden.readings if not np.isnan(row).any()])
+    readings = [dict(zip(detector.contract.feature_names, row, strict=True)) for row in rows.tolist()]
+    matrix = np.ascontiguousarray(np.resize(rows, (BATCH_ROWS, rows.shape[1])))
+    return lambda: [detector.score(**reading) for reading in readings], len(readings), matrix
 
 
 def _timed(work: Callable[[], object]) -> float:
@@ -130,23 +158,8 @@ def _refuse_to_replace(output: str, telemetry: str, paths: ArtifactPaths) -> Non
             raise ValueError(f"{output}: this would replace {source}, which is being read: choose another output")
 
 
-def _joined(judged: list[Verdicts]) -> Verdicts:
-    parts = [part.telemetry for part in judged]
-    telemetry = Telemetry(
-        parts[0].names,
-        np.concatenate([part.values for part in parts]),
-        np.concatenate([part.valid for part in parts]),
-    )
-    return Verdicts(
-        telemetry,
-        np.concatenate([part.score_samples for part in judged]),
-        np.concatenate([part.label for part in judged]),
-        np.concatenate([part.severity for part in judged]),
-    )
-
-
 @contextmanager
-def _rows_written_to(output: str | None, header: list[str]) -> Iterator[Callable[[Chunk, Verdicts], None]]:
+def _rows_written_to(output: str | None, header: list[str]) -> Iterator[Callable[[Chunk[Any], Verdicts], None]]:
     """Give a function that appends a chunk's rows; the file appears under its name when all are there."""
     if output is None:
         yield lambda _chunk, _verdicts: None
@@ -163,7 +176,7 @@ def _rows_written_to(output: str | None, header: list[str]) -> Iterator[Callable
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow([*header, *added])
 
-            def write(chunk: Chunk, verdicts: Verdicts) -> None:
+            def write(chunk: Chunk[Any], verdicts: Verdicts) -> None:
                 writer.writerows([*cells, *_cells(v)] for cells, v in zip(chunk.cells, verdicts, strict=True))
 
             yield write

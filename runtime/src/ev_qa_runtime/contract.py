@@ -16,13 +16,19 @@ import copy
 import math
 import re
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from ev_qa_runtime.errors import ArtifactError
 from ev_qa_runtime.model_version import ModelVersion
 
-SCHEMA_VERSION = 1
+if TYPE_CHECKING:
+    from ev_qa_runtime.monitoring import Monitoring
+
+SCHEMA_VERSION = 2
 """The newest sidecar layout this package reads; ``docs/stability.md`` has the procedure to bump it."""
+
+MONITORING_SCHEMA = 2
+"""The layout of models over time; those that judge readings alone are still written as 1."""
 
 MOST_GOLDEN_ROWS = 10_000
 """Every load scores them: more would be a way to make loading slow. Models are saved with 16."""
@@ -174,7 +180,8 @@ class ModelContract:
 
     ``parameters`` are the forest's hyper-parameters, ``environment`` the library versions and platform it was
     trained under, ``metadata`` the user's own and never interpreted, ``unknown`` what a later minor writer added.
-    ``files`` is keyed by suffix without dot: ``onnx``, ``joblib``.
+    ``files`` is keyed by suffix without dot: ``onnx``, ``joblib``. ``monitoring``: of a model that judges readings over
+    time, whose ``features`` its recipe makes; None where features are readings.
     """
 
     name: str
@@ -193,7 +200,8 @@ class ModelContract:
     files: dict[str, FileDigest]
     metadata: dict[str, Any] = field(default_factory=dict)
     algorithm: str = "IsolationForest"
-    schema_version: int = SCHEMA_VERSION
+    schema_version: int = 1
+    monitoring: Monitoring | None = None
     unknown: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -202,6 +210,10 @@ class ModelContract:
             raise ArtifactError(f"feature names must be distinct and at least one, not {_shown(names)}")
         if any(len(row) != len(names) for row in self.golden.readings):
             raise ArtifactError(f"a golden row does not have one reading for each of {_shown(names)}")
+        if (self.monitoring is not None) != (self.schema_version >= MONITORING_SCHEMA):
+            raise ArtifactError("a sidecar has monitoring where its schema_version is 2 or more, and only there")
+        if self.monitoring is not None and names != tuple(one.name for one in self.monitoring.recipe.features):
+            raise ArtifactError(f"the features {_shown(names)} are not the ones that the recipe makes")
         _check_name(self.name)
         for suffix in self.files:
             if _SUFFIX.fullmatch(suffix) is None or suffix == "json":
@@ -214,6 +226,7 @@ class ModelContract:
 
     def info(self) -> dict[str, Any]:
         """The model in plain types, as ``get_model_info()`` and the commands show it; a fresh dictionary."""
+        over_time = {} if self.monitoring is None else {"monitoring": self.monitoring.summary()}
         return {
             "contamination": self.parameters.get("contamination"),
             "n_estimators": self.parameters.get("n_estimators"),
@@ -227,6 +240,8 @@ class ModelContract:
             "rows_trained_on": self.training.rows or None,  # a migrated model does not know
             "features": [{"name": feature.name, "unit": feature.unit} for feature in self.features],
             "current_sign": self.current_sign,
+            "recipe": "raw" if self.monitoring is None else "physics",
+            **over_time,
             "offset": self.scoring.offset,
             "profile": self.onnx.profile,
             "parity_max_ulp": self.parity.max_ulp,

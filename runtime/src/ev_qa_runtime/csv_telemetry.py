@@ -10,36 +10,38 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Generic, Self, TypeVar
 
 import numpy as np
 
 from ev_qa_runtime.contract import FeatureSpec
 from ev_qa_runtime.errors import TelemetryError
 from ev_qa_runtime.features import Telemetry, match_names, valid_rows
+from ev_qa_runtime.severity import FloatArray
 
 CHUNK_ROWS = 8192
 MISSING_TEXTS = frozenset({"", "na", "n/a", "#n/a", "<na>", "nan", "null", "none", "-"})
 
+Read = TypeVar("Read")
+
 
 @dataclass(frozen=True, slots=True)
-class Chunk:
+class Chunk(Generic[Read]):
     """Some consecutive data rows: the cells as text, what the model takes, and the bytes read of the file so far."""
 
     cells: list[list[str]]
-    telemetry: Telemetry
+    telemetry: Read
     bytes_read: int
 
 
-class CsvTelemetry:
-    """A CSV file with a header line, read once, in chunks.
+class CsvRows(Generic[Read]):
+    """A CSV file with a header line, read once, in chunks of what a subclass makes of the cells.
 
     ``rows`` picks data rows as a Python slice with step 1 would. Use as a context manager; iterate once.
     """
 
-    def __init__(self, path: str, features: Sequence[FeatureSpec], rows: slice = slice(None)) -> None:
+    def __init__(self, path: str, rows: slice = slice(None)) -> None:
         self.path = path
-        self._features = features
         self._rows = range(rows.start or 0, sys.maxsize if rows.stop is None else rows.stop)
         self._raw: IO[bytes] = sys.stdin.buffer if path == "-" else Path(path).open("rb")  # noqa: SIM115 - closed by __exit__
         unpacked = gzip.GzipFile(fileobj=self._raw) if path.endswith(".gz") else self._raw
@@ -48,20 +50,29 @@ class CsvTelemetry:
         self.size = 0 if path == "-" else Path(path).stat().st_size
         self.header: list[str] = []
         self._rows_seen = 0
+        self._first_row = self._rows.start
 
-    def __enter__(self) -> CsvTelemetry:
+    def __enter__(self) -> Self:
         try:
             self.header = next(self._lines(), [])
-            self._columns = self._match()
+            self._match_header()
         except BaseException:
             self._raw.close()
             raise
         return self
 
+    def _match_header(self) -> None:
+        if not self.header:
+            raise TelemetryError(f"{self.path}: the file is empty; expected a header line with column names")
+        try:
+            self._match()
+        except TelemetryError as error:
+            raise TelemetryError(f"{self.path}: {error}") from None
+
     def __exit__(self, *_: object) -> None:
         self._raw.close()
 
-    def __iter__(self) -> Iterator[Chunk]:
+    def __iter__(self) -> Iterator[Chunk[Read]]:
         cells: list[list[str]] = []
         for number, row in enumerate(line for line in self._lines() if line):
             if number >= self._rows.stop:
@@ -76,6 +87,7 @@ class CsvTelemetry:
             cells.append(row)
             if len(cells) == CHUNK_ROWS:
                 yield self._chunk(cells)
+                self._first_row += len(cells)
                 cells = []
         if cells:
             yield self._chunk(cells)
@@ -92,26 +104,22 @@ class CsvTelemetry:
                 f"{self.path}: line {self._reader.line_num + 1}: not readable as CSV: {error}"
             ) from None
 
-    def _match(self) -> list[int]:
-        if not self.header:
-            raise TelemetryError(f"{self.path}: the file is empty; expected a header line with column names")
-        try:
-            columns = match_names(self.header, self._features)
-        except TelemetryError as error:
-            raise TelemetryError(f"{self.path}: {error}") from None
-        return [self.header.index(columns[feature.name]) for feature in self._features]
+    def _match(self) -> None:
+        """Find the columns in the header; ``TelemetryError`` where one is missing or there twice."""
+        raise NotImplementedError
 
-    def _chunk(self, cells: list[list[str]]) -> Chunk:
-        values = np.empty((len(cells), len(self._columns)))
-        for position, column in enumerate(self._columns):
-            texts = [row[column] for row in cells]
-            try:
-                values[:, position] = [float(text) for text in texts]  # the common case: every cell is a number
-            except ValueError:
-                values[:, position] = [self._number(text, column) for text in texts]
-        names = tuple(feature.name for feature in self._features)
-        position_in_file = self._raw.tell() if self._raw.seekable() else 0
-        return Chunk(cells, Telemetry(names, values, valid_rows(values)), position_in_file)
+    def _chunk(self, cells: list[list[str]]) -> Chunk[Read]:
+        raise NotImplementedError
+
+    def _bytes_read(self) -> int:
+        return self._raw.tell() if self._raw.seekable() else 0
+
+    def _numbers(self, cells: list[list[str]], column: int) -> FloatArray:
+        texts = [row[column] for row in cells]
+        try:
+            return np.array([float(text) for text in texts])  # the common case: every cell is a number
+        except ValueError:
+            return np.array([self._number(text, column) for text in texts])
 
     def _number(self, text: str, column: int) -> float:
         if text.strip().casefold() in MISSING_TEXTS:
@@ -121,3 +129,22 @@ class CsvTelemetry:
         except ValueError:
             name = self.header[column]
             raise TelemetryError(f"{self.path}: column {name!r} is not numeric: it holds {text!r:.40}") from None
+
+
+class CsvTelemetry(CsvRows[Telemetry]):
+    """The columns of a model's features, for a model that judges each reading alone; see :class:`CsvRows`."""
+
+    def __init__(self, path: str, features: Sequence[FeatureSpec], rows: slice = slice(None)) -> None:
+        super().__init__(path, rows)
+        self._features = features
+
+    def _match(self) -> None:
+        columns = match_names(self.header, self._features)
+        self._columns = [self.header.index(columns[feature.name]) for feature in self._features]
+
+    def _chunk(self, cells: list[list[str]]) -> Chunk[Telemetry]:
+        values = np.empty((len(cells), len(self._columns)))
+        for position, column in enumerate(self._columns):
+            values[:, position] = self._numbers(cells, column)
+        names = tuple(feature.name for feature in self._features)
+        return Chunk(cells, Telemetry(names, values, valid_rows(values)), self._bytes_read())

@@ -12,6 +12,7 @@ from ev_qa_runtime.artifact import Artifact, read_artifact
 from ev_qa_runtime.contract import ModelContract
 from ev_qa_runtime.errors import TelemetryError
 from ev_qa_runtime.features import FLOAT32_MAX, match_names, read_telemetry
+from ev_qa_runtime.model_input import are_features, read_for
 from ev_qa_runtime.session import ScoringSession, installed_onnxruntime
 from ev_qa_runtime.severity import (
     FloatArray,
@@ -25,8 +26,16 @@ from ev_qa_runtime.severity import (
 from ev_qa_runtime.verdict import Verdict, Verdicts, invalid_verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ev_qa_runtime.drift import DriftMonitor
+    from ev_qa_runtime.explanation import Explainer, Explanations
+    from ev_qa_runtime.features import Telemetry
+    from ev_qa_runtime.fleet_monitor import FleetMonitor
     from ev_qa_runtime.model_version import ModelVersion
+    from ev_qa_runtime.monitoring import Monitoring
     from ev_qa_runtime.trust import PublicKeys, TrustPolicy
+    from ev_qa_runtime.vehicle_stream import VehicleStream, VehicleStreams
 
 _FLOAT64 = np.dtype(np.float64)
 
@@ -65,7 +74,10 @@ class Detector:
         """Build from verified bytes and score the golden rows; :func:`load_model` is the usual way in."""
         self.contract: ModelContract = artifact.contract
         self._signed_by = artifact.signed_by
-        self._session = ScoringSession(artifact.payloads["onnx"], self.contract)
+        self._onnx_model = artifact.payloads["onnx"]
+        self._explainer: Explainer | None = None
+        self._streams: VehicleStreams | None = None
+        self._session = ScoringSession(self._onnx_model, self.contract)
         self._session.self_test(self.contract)
         self._names = self.contract.feature_names
         self._one_row = (1, len(self._names))
@@ -84,8 +96,12 @@ class Detector:
 
     def path_length(self, data: Any, threads: int = 1) -> FloatArray:
         """Path lengths summed over the trees, float64 [N]: the same bits on every machine."""
-        values = data if self._takes_as_is(data) else read_telemetry(data, self.contract.features).values
+        values = data if self._takes_as_is(data) else self.read(data).values
         return self._session.path_length(values, threads)
+
+    def read(self, data: Any) -> Telemetry:
+        """What the forest takes, as :func:`~ev_qa_runtime.model_input.read_for` reads it."""
+        return read_for(self.contract, data)
 
     def _takes_as_is(self, data: Any) -> bool:
         """Whether ``data`` is already the matrix that onnxruntime takes, so that nothing needs to be read."""
@@ -102,11 +118,15 @@ class Detector:
 
         ``data``: float64 [N, F] in the contract's order (C-contiguous is not copied) or anything with named columns.
         Large batches are scored on ``threads`` threads; the bits stay the same. Missing readings are routed as the
-        forest learned; use :meth:`predict` or :meth:`verdicts` to judge them.
+        forest learned; use :meth:`predict` or :meth:`verdicts` to judge them. NaN where a model over time cannot judge.
         """
         if type(data) is np.ndarray and data.dtype is _FLOAT64 and data.shape == self._one_row:
             path_length = self._path_length_of_one(data)
             return np.array([score_from_path_length(path_length, self._rule.denominator)])
+        if self.contract.monitoring is not None and not are_features(data, len(self._names)):
+            telemetry = self.read(data)
+            scores = self.score_samples(telemetry.values, threads)
+            return np.where(telemetry.valid, scores, np.nan)
         return scores_from_path_length(self.path_length(data, threads), self._rule.denominator)
 
     def decision_function(self, data: Any) -> FloatArray:
@@ -118,8 +138,74 @@ class Detector:
         return self.verdicts(data).label
 
     def verdicts(self, data: Any, threads: int = 1) -> Verdicts:
-        """Score and judge every row; large batches on ``threads`` threads."""
-        telemetry = read_telemetry(data, self.contract.features)
+        """Score and judge every row; large batches on ``threads`` threads.
+
+        A model over time takes a table with the time of every row, and gives events as well
+        (:class:`~ev_qa_runtime.monitored_verdicts.MonitoredVerdicts`); each call begins anew. Use :meth:`monitor` for
+        chunks that go on from each other.
+        """
+        if self.contract.monitoring is not None and not are_features(data, len(self._names)):
+            return self.monitor(threads=threads).verdicts(data, last=True)
+        return self._forest_verdicts(read_telemetry(data, self.contract.features), threads)
+
+    def monitor(self, *, threads: int = 1, drift: bool = False) -> FleetMonitor:
+        """A monitor for chunks of telemetry that go on from each other; with ``drift`` it also counts what it judges.
+
+        Raises ``TelemetryError`` for a model without time, with ``drift`` also for one without a drift baseline.
+        """
+        from ev_qa_runtime.fleet_monitor import FleetMonitor  # noqa: PLC0415 - for models over time only
+
+        return FleetMonitor(
+            self._over_time(),
+            lambda telemetry: self._forest_verdicts(telemetry, threads),
+            current_sign=self.contract.current_sign,
+            drift=self.drift_monitor() if drift else None,
+        )
+
+    def drift_monitor(self, *, thin_s: float | None = None, half_life_rows: int | None = None) -> DriftMonitor:
+        """Running histograms to compare with training, see :class:`~ev_qa_runtime.drift.DriftMonitor`.
+
+        For streams: ``drift.update_one(stream.features, verdict.score)``. Raises ``TelemetryError`` for a model without
+        histograms of its training data.
+        """
+        from ev_qa_runtime.drift import DriftMonitor  # noqa: PLC0415 - only when asked
+
+        baseline = None if self.contract.monitoring is None else self.contract.monitoring.drift
+        if baseline is None:
+            raise TelemetryError(f"model {self.contract.name} has no drift baseline: it was saved without one")
+        return DriftMonitor(baseline, thin_s=thin_s, half_life_rows=half_life_rows)
+
+    def stream(self, vehicle_id: str = "", state: Mapping[str, Any] | None = None) -> VehicleStream:
+        """The stream of one vehicle's readings: ``detector.stream("car 7").score(time=…, voltage=…, …)``.
+
+        The same vehicle has the same stream every time; the streams of the last 10,000 are kept. ``state`` is a
+        stream's :meth:`~ev_qa_runtime.vehicle_stream.VehicleStream.state` to go on from. Raises ``TelemetryError`` for
+        a model without time and for a state that is none of this model's.
+        """
+        if self._streams is None:
+            from ev_qa_runtime.vehicle_stream import VehicleStreams  # noqa: PLC0415 - for models over time only
+
+            self._over_time()
+            self._streams = VehicleStreams(self.contract, self._verdict)
+        stream = self._streams.of(vehicle_id)
+        if state is not None:
+            stream.restore(state)
+        return stream
+
+    def explain(self, data: Any) -> Explanations:
+        """How much every feature contributes to each row's path length, exactly; some milliseconds a row."""
+        if self._explainer is None:
+            from ev_qa_runtime.explanation import Explainer  # noqa: PLC0415 - only when asked
+
+            self._explainer = Explainer(self._onnx_model, self.contract)
+        return self._explainer.explain(self.read(data).values)
+
+    def _over_time(self) -> Monitoring:
+        if self.contract.monitoring is None:
+            raise TelemetryError(f"model {self.contract.name} judges each reading alone: use score() or verdicts()")
+        return self.contract.monitoring
+
+    def _forest_verdicts(self, telemetry: Telemetry, threads: int) -> Verdicts:
         path_length = self._session.path_length(telemetry.values, threads)
         return Verdicts.of(
             telemetry,
@@ -147,6 +233,10 @@ class Detector:
 
     def _match(self, given: tuple[str, ...]) -> tuple[str, ...]:
         """Which of the given names holds each feature; what was given once is seldom given otherwise later."""
+        if self.contract.monitoring is not None:
+            raise TelemetryError(
+                f"model {self.contract.name} judges readings over time: use stream(vehicle_id).score(time=…, …)"
+            )
         columns = match_names(given, self.contract.features)
         return tuple(columns[name] for name in self._names)
 

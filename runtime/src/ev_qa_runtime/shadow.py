@@ -72,6 +72,7 @@ class ShadowDetector:
             champion = load_model(champion)
         if not hasattr(champion, "verdicts"):
             raise TypeError(f"the champion must be a Detector or the path of a model, not {champion!r:.80}")
+        _check_alone(champion)
         self.champion = champion
         self._names = champion.contract.feature_names
         is_model = hasattr(challenger, "verdicts")
@@ -171,6 +172,7 @@ class ShadowDetector:
         challenger = self._worker.challenger
         if challenger is None:  # it is not loaded yet, so nobody knows its columns
             return None, 0
+        _check_alone(challenger)
         telemetry = read_telemetry(data, self.contract.features) if verdicts is None else verdicts.telemetry
         theirs = self._challengers_view(data, telemetry, challenger)
         rows = np.linspace(0, len(telemetry) - 1, min(len(telemetry), SAMPLE_ROWS)).astype(np.int64)
@@ -196,6 +198,15 @@ def _check_settings(budget_seconds: object, give_up_after: object, queue_length:
     if not all(isinstance(count, Integral) and int(count) >= 1 for count in counts):
         raise ConfigurationError(
             f"give_up_after and queue_length must be at least 1, not {give_up_after!r} and {queue_length!r}"
+        )
+
+
+def _check_alone(model: Detector) -> None:
+    """A shadow gets rows, not streams: whoever judges over time needs every reading, in order."""
+    if model.contract.monitoring is not None:
+        raise ConfigurationError(
+            f"model {model.contract.name} judges readings over time and cannot be shadowed row by row: run a stream of"
+            " each, or use `ev-qa compare`"
         )
 
 

@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ev_qa_runtime.contract import (
     CURRENT_SIGNS,
+    MONITORING_SCHEMA,
     PROFILES,
     SCHEMA_VERSION,
     FeatureSpec,
@@ -34,6 +35,9 @@ from ev_qa_runtime.errors import ArtifactError, IncompatibleModelError
 from ev_qa_runtime.model_version import ModelVersion
 from ev_qa_runtime.seal import DIGEST_KEY, NO_DIGEST, check_digest, sealed
 from ev_qa_runtime.strict_json import Members, number_at, parse_object
+
+if TYPE_CHECKING:
+    from ev_qa_runtime.monitoring import Monitoring
 
 
 def encode(contract: ModelContract) -> bytes:
@@ -94,7 +98,16 @@ def _contract(top: Members) -> ModelContract:
         golden=_golden(top.section("golden")),
         files={suffix: _file(files.section(suffix)) for suffix in top.mapping("files")},
         metadata=top.mapping("metadata"),
+        monitoring=_monitoring(top),
     )
+
+
+def _monitoring(top: Members) -> Monitoring | None:
+    if top.integer("schema_version") < MONITORING_SCHEMA:
+        return None
+    from ev_qa_runtime.monitoring import monitoring_of  # noqa: PLC0415 - models that judge readings alone do without
+
+    return monitoring_of(top.section("monitoring"))
 
 
 def _version(text: str) -> ModelVersion:
@@ -223,7 +236,16 @@ def _document(contract: ModelContract) -> dict[str, Any]:
         },
         "files": {suffix: {"bytes": file.bytes, "sha256": file.sha256} for suffix, file in contract.files.items()},
         "metadata": contract.metadata,
+        **_monitoring_member(contract),
     }
+
+
+def _monitoring_member(contract: ModelContract) -> dict[str, Any]:
+    if contract.monitoring is None:
+        return {}
+    from ev_qa_runtime.monitoring import monitoring_document  # noqa: PLC0415 - as above
+
+    return {"monitoring": monitoring_document(contract.monitoring)}
 
 
 def _feature_document(feature: FeatureSpec) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import Any
 DIGEST = '"sidecar_sha256": "'
 Edit = Callable[[dict[str, Any]], "str | bytes | None"]
 CASES: list[tuple[str, Edit, str, str]] = []
+OVER_TIME_CASES: list[tuple[str, Edit, str, str]] = []
 
 
 def case(match: str, error: str = "ArtifactError") -> Callable[[Edit], Edit]:
@@ -24,9 +25,11 @@ def case(match: str, error: str = "ArtifactError") -> Callable[[Edit], Edit]:
     return register
 
 
-def hostile_sidecars(sound: bytes) -> Iterator[tuple[str, bytes, str, str]]:
-    """Name, bytes, error class and pattern of its message, of every case."""
-    for name, edit, error, match in CASES:
+def hostile_sidecars(
+    sound: bytes, cases: list[tuple[str, Edit, str, str]] = CASES
+) -> Iterator[tuple[str, bytes, str, str]]:
+    """Name, bytes, error class and pattern of its message, of every case; ``sound`` is what they change."""
+    for name, edit, error, match in cases:
         document = json.loads(sound)
         result = edit(document)
         text = spelled(document) if result is None else result
@@ -149,7 +152,7 @@ add(
 
 # --- versions ---------------------------------------------------------------------------------------------------------
 
-add("newer_schema", "has schema_version 2, this runtime reads", member("schema_version", 2), "IncompatibleModelError")
+add("newer_schema", "has schema_version 3, this runtime reads", member("schema_version", 3), "IncompatibleModelError")
 add("absurd_schema", "schema_version must be an integer", member("schema_version", 2**70))
 add("schema_zero", "schema_version must be an integer", member("schema_version", 0))
 add("schema_as_text", "schema_version must be an integer", member("schema_version", "1"))
@@ -286,3 +289,138 @@ add(
     "must be",
     lambda document: spelled(dict.fromkeys(document) | {"schema_version": 1, "sidecar_sha256": "0" * 64}),
 )
+
+# --- models over time: the member `monitoring` ------------------------------------------------------------------------
+
+
+def over_time(name: str, match: str, edit: Edit, error: str = "ArtifactError") -> None:
+    OVER_TIME_CASES.append((name, edit, error, match))
+
+
+def monitoring(path: str, value: Any) -> Edit:
+    return member(f"monitoring.{path}", value)
+
+
+def without(path: str) -> Edit:
+    """An edit that takes one member away."""
+
+    def edit(document: dict[str, Any]) -> None:
+        *way, last = path.split(".")
+        for step in way:
+            document = document[step]
+        del document[last]
+
+    return edit
+
+
+def repeated(path: str, times: int) -> Edit:
+    """An edit that repeats the items of a list."""
+
+    def edit(document: dict[str, Any]) -> None:
+        *way, last = path.split(".")
+        for step in way:
+            document = document[step]
+        document[last] *= times
+
+    return edit
+
+
+def both(*edits: Edit) -> Edit:
+    def edit(document: dict[str, Any]) -> None:
+        for one in edits:
+            one(document)
+
+    return edit
+
+
+_LIMIT = "limits.limits.0"
+_CURVE = "monitoring.calibration.curve"
+
+over_time("schema_2_without_monitoring", "monitoring is missing", without("monitoring"))
+over_time("monitoring_null", "monitoring must be an object", member("monitoring", None))
+over_time("monitoring_list", "monitoring must be an object", member("monitoring", []))
+over_time("schema_3", "has schema_version 3", member("schema_version", 3), "IncompatibleModelError")
+for _name in ("recipe", "quality", "events", "limits", "calibration", "drift"):
+    over_time(f"no_{_name}", f"monitoring.{_name} is missing", without(f"monitoring.{_name}"))
+    over_time(f"{_name}_text", f"monitoring.{_name} must be an object", monitoring(_name, "x"))
+    over_time(f"{_name}_empty", f"monitoring.{_name}.* is missing", monitoring(_name, {}))
+    over_time(
+        f"{_name}_of_version_2",
+        "version 2, this runtime",
+        monitoring(f"{_name}.version", 2),
+        "ArtifactError" if _name == "quality" else "IncompatibleModelError",
+    )
+over_time("recipe_of_another_name", "made by recipe", monitoring("recipe.name", "magic"), "IncompatibleModelError")
+for _name in ("recipe", "quality", "events"):
+    over_time(f"{_name}_null", f"monitoring.{_name} must be an object", monitoring(_name, None))
+over_time("recipe_nan", "holds NaN", put('"slope_outside": ', '"slope_outside": NaN, "was": '))
+over_time("recipe_infinite", "holds Infinity", put('"slope_outside": ', '"slope_outside": Infinity, "was": '))
+over_time("recipe_beyond_doubles", "not a finite number", put('"slope_outside": ', '"slope_outside": 1e999, "was": '))
+over_time("recipe_number_text", "slope_outside must be a number", monitoring("recipe.voltage.slope_outside", "1"))
+over_time("recipe_coefficient_huge", "a coefficient beyond", monitoring("recipe.voltage.open_circuit.0", 1e308))
+over_time("recipe_scale_tiny", "or a scale that small", monitoring("recipe.mean_square_step", 5e-324))
+over_time("recipe_scale_zero", "not positive", monitoring("recipe.mean_square_step", 0.0))
+over_time("recipe_time_constant_zero", "not positive", monitoring("recipe.voltage.relaxations.0.time_constant_s", 0))
+over_time("recipe_range_reversed", "lowest value lies above", monitoring("recipe.voltage.soc_range", [90.0, 10.0]))
+over_time("recipe_coefficient_less", "must be 5 finite", monitoring("recipe.voltage.open_circuit", [1.0]))
+over_time("recipe_spread_zero", "not positive", monitoring("recipe.spread.2", 0.0))
+over_time("recipe_middle_less", "must be 13 finite", monitoring("recipe.middle", [0.0]))
+over_time("very_many_relaxations", "too many relaxations", repeated("monitoring.recipe.voltage.relaxations", 5000))
+over_time("very_many_coefficients", "must be 7 finite", repeated("monitoring.recipe.thermal.coefficients", 9999))
+over_time(
+    "signal_unknown",
+    "signals that it does not know",
+    monitoring("recipe.signals", ["voltage", "current", "temp", "soc", "x"]),
+)
+over_time("signal_twice", "lack one of", repeated("monitoring.recipe.signals", 2))
+over_time("signal_missing", "lack one of", monitoring("recipe.signals", ["voltage"]))
+over_time("signals_of_numbers", "must hold texts", monitoring("recipe.signals", [1, 2, 3, 4]))
+over_time("features_not_the_recipes", "not the ones that the recipe makes", member("features.0.name", "voltage"))
+over_time(
+    "recipe_of_other_features",
+    "the quality rule lacks signals",
+    both(
+        monitoring("recipe.signals", ["voltage", "current", "temp", "soc", "temp_min"]),
+        monitoring("recipe.middle", [0.0] * 14),
+        monitoring("recipe.spread", [1.0] * 14),
+    ),
+)
+over_time("quality_lacks_a_signal", "the quality rule lacks signals", monitoring("quality.signals", []))
+over_time("very_many_quality_signals", "names a signal twice", repeated("monitoring.quality.signals", 5000))
+over_time("quality_range_huge", "a range beyond", monitoring("quality.signals.0.highest", 1e308))
+over_time("quality_range_reversed", "is not below", monitoring("quality.signals.0.highest", -1e9))
+over_time("very_many_sentinels", "sentinels", monitoring("quality.signals.0.sentinels", [0.0] * 100_000))
+over_time("quality_driver", "driver must be one of", monitoring("quality.signals.0.driver", "wind"))
+over_time("quality_stale_zero", "stale_after_s must be above 0", monitoring("quality.stale_after_s", 0))
+over_time("event_window_huge", "must keep to 1 <= k <= n", monitoring("events.n", 10**9))
+over_time("event_k_above_n", "must keep to 1 <= k <= n", monitoring("events.k", 6))
+over_time("event_seconds_negative", "must be finite and not negative", monitoring("events.gap_s", -1.0))
+over_time(
+    "limit_without_bounds",
+    "needs a warning or a critical bound",
+    both(monitoring(f"{_LIMIT}.warning", None), monitoring(f"{_LIMIT}.critical", None)),
+)
+over_time("limit_reversed", "milder than the warning", monitoring(f"{_LIMIT}.critical", 1.0))
+over_time("limit_signal", "no such signal or side", monitoring(f"{_LIMIT}.signal", "smell"))
+over_time("limit_side", "side must be one of", monitoring(f"{_LIMIT}.side", "beside"))
+over_time("limit_hold_negative", "finite and not negative", monitoring(f"{_LIMIT}.hold_s", -1.0))
+over_time("limit_twice", "one for each signal and side", repeated("monitoring.limits.limits", 2))
+over_time("very_many_limits", "at most 64 limits", repeated("monitoring.limits.limits", 1000))
+over_time("cells_huge", "cells_in_series must be from 1", monitoring("limits.cells_in_series", 10**9))
+over_time("capacity_zero", "capacity_ah must be a positive", monitoring("limits.capacity_ah", 0.0))
+over_time("calibrated_rate", "must lie between 0 and 1", monitoring("calibration.warning.rate", 2.0))
+over_time("calibration_folds", "folds must be an integer", monitoring("calibration.folds", 1))
+over_time("calibration_interval", "does not hold its estimate", monitoring("calibration.warning.observed_rate.0", 9.0))
+over_time(
+    "very_long_curve",
+    "a calibration curve has at most",
+    both(*(repeated(f"{_CURVE}.{name}", 100) for name in ("thresholds", "shares", "bounds"))),
+)
+over_time("curve_uneven", "one share and one bound", repeated(f"{_CURVE}.shares", 2))
+over_time("histogram_falls", "edges must rise", monitoring("drift.score.edges.0", 1e9))
+over_time("histogram_counts_negative", "needs a count for each bin", monitoring("drift.score.counts.0", -1))
+over_time(
+    "very_long_histogram", "at most 1000 edges", monitoring("drift.score.edges", [float(n) for n in range(99_999)])
+)
+over_time("histograms_of_other_features", "is of other features", monitoring("drift.features.0.name", "x"))
+over_time("very_many_histograms", "with distinct names", repeated("monitoring.drift.features", 1000))

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ev_qa_framework.registry.model_diff import side_by_side
 from ev_qa_framework.registry.model_files import ModelFiles
-from ev_qa_framework.registry.version_rule import Level, check_version, level_of, next_version, step_between, stepped
+from ev_qa_framework.registry.version_rule import (
+    Level,
+    check_version,
+    differences,
+    level_of,
+    next_version,
+    step_between,
+    stepped,
+)
+from ev_qa_runtime import sidecar
 from ev_qa_runtime.contract import (
     FeatureSpec,
     GoldenRows,
@@ -23,7 +35,10 @@ from ev_qa_runtime.contract import (
     TrainingRecord,
 )
 from ev_qa_runtime.errors import RegistryError
+from ev_qa_runtime.limits import Limits
 from ev_qa_runtime.model_version import ModelVersion
+from ev_qa_runtime.monitoring import Monitoring
+from ev_qa_runtime.physics.recipe import PhysicsRecipe
 
 versions = st.builds(ModelVersion, *[st.integers(0, 50)] * 3)
 
@@ -122,3 +137,102 @@ def test_a_number_that_cannot_grow_is_refused() -> None:
 def test_a_version_that_is_not_higher_does_not_follow() -> None:
     with pytest.raises(RegistryError, match=r"version 1\.0\.0 does not follow 1\.0\.0"):
         step_between(ModelVersion(1), ModelVersion(1))
+
+
+# --- models over time -------------------------------------------------------------------------------------------------
+
+OVER_TIME = Path(__file__).parents[2] / "data" / "models" / "over_time_v1.0.0"
+
+
+@pytest.fixture(scope="module")
+def over_time() -> ModelContract:
+    return sidecar.decode(OVER_TIME.with_name(f"{OVER_TIME.name}.json").read_bytes())
+
+
+def changed(contract: ModelContract, **members: Any) -> ModelContract:
+    assert contract.monitoring is not None
+    return dataclasses.replace(contract, monitoring=dataclasses.replace(contract.monitoring, **members))
+
+
+def other_limits(monitoring: Monitoring, **members: Any) -> Limits:
+    assert monitoring.limits is not None
+    return dataclasses.replace(monitoring.limits, **members)
+
+
+def _with_cells(recipe: PhysicsRecipe) -> PhysicsRecipe:
+    return dataclasses.replace(
+        recipe, signals=(*recipe.signals, "temp_min"), middle=(*recipe.middle, 0.0), spread=(*recipe.spread, 1.0)
+    )
+
+
+def _hotter(limits: Limits) -> Limits:
+    first, *others = limits.limits
+    return dataclasses.replace(limits, limits=(dataclasses.replace(first, warning=50.0), *others))
+
+
+CHANGES: list[tuple[Callable[[Monitoring], dict[str, Any]], Level, str | None]] = [
+    (lambda old: {"events": dataclasses.replace(old.events, k=2)}, Level.MINOR, "event rule k: 3 -> 2"),
+    (lambda old: {"limits": None}, Level.MINOR, "limit on temp above: .* -> null"),
+    (lambda old: {"limits": _hotter(old.limits)}, Level.MINOR, 'limit on temp above: .*"warning": 55.* -> .*50'),  # type: ignore[arg-type]  # it has limits
+    (lambda old: {"limits": other_limits(old, cells_in_series=96)}, Level.MINOR, "cells_in_series: null -> 96"),
+    (lambda old: {"limits": other_limits(old, source="a datasheet", profile="mine")}, Level.PATCH, None),
+    (lambda old: {"calibration": None}, Level.MINOR, "calibrated warning rate: 0.005 -> null"),
+    (lambda old: {"drift": None}, Level.PATCH, None),
+    (lambda old: {"recipe": dataclasses.replace(old.recipe, mean_square_step=1.5)}, Level.PATCH, None),
+    (lambda old: {"quality": dataclasses.replace(old.quality, stale_after_s=99.0)}, Level.PATCH, None),
+    (lambda old: {"quality": dataclasses.replace(old.quality, version=2)}, Level.MINOR, "quality rule version: 1 -> 2"),
+    (lambda old: {"recipe": dataclasses.replace(old.recipe, version=2)}, Level.MAJOR, "recipe version: 1 -> 2"),
+]
+
+
+@pytest.mark.parametrize(("change", "level", "said"), CHANGES)
+def test_what_is_over_time_counts_by_what_it_does(
+    over_time: ModelContract, change: Callable[[Monitoring], dict[str, Any]], level: Level, said: str | None
+) -> None:
+    assert over_time.monitoring is not None
+    new = changed(over_time, **change(over_time.monitoring))
+    assert level_of(over_time, new) == level_of(new, over_time) == level
+    found = [str(difference) for difference in differences(over_time, new)]
+    assert bool(found) == (said is not None)
+    assert said is None or any(re.search(said, one) for one in found), found
+
+
+def test_other_signals_and_the_step_from_raw_readings_are_major(over_time: ModelContract) -> None:
+    raw = dataclasses.replace(over_time, monitoring=None, schema_version=1)
+    assert level_of(raw, over_time) == level_of(over_time, raw) == Level.MAJOR
+    assert "judges readings" in {difference.what for difference in differences(raw, over_time)}
+    assert over_time.monitoring is not None
+    old = over_time.monitoring
+    rule = dataclasses.replace(old.quality.signals[2], signal="temp_min")
+    quality = dataclasses.replace(old.quality, signals=(*old.quality.signals, rule))
+    recipe = _with_cells(old.recipe)
+    new = dataclasses.replace(
+        over_time,
+        features=recipe.features,
+        golden=GoldenRows(((0.0,) * len(recipe.features),), (1.0,), (-0.5,), (1,), (0,)),
+        monitoring=dataclasses.replace(old, recipe=recipe, quality=quality, drift=None),
+    )
+    assert {difference.what for difference in differences(over_time, new)} == {"features", "signals"}
+    assert level_of(over_time, new) == Level.MAJOR
+
+
+def test_a_rate_that_was_calibrated_for_is_minor(over_time: ModelContract) -> None:
+    assert over_time.monitoring is not None
+    record = over_time.monitoring.calibration
+    assert record is not None
+    milder = dataclasses.replace(record, warning=dataclasses.replace(record.warning, rate=0.02))
+    found = differences(over_time, changed(over_time, calibration=milder))
+    assert [str(difference) for difference in found] == ["calibrated warning rate: 0.005 -> 0.02"]
+
+
+def test_both_sides_of_what_is_over_time_are_shown(over_time: ModelContract) -> None:
+    assert over_time.monitoring is not None
+    old = over_time.monitoring
+    new = dataclasses.replace(old, limits=None, events=dataclasses.replace(old.events, k=2))
+    shown = {name: (before, after) for name, before, after in side_by_side(old, new)}
+    assert shown["events.k"] == ("3", "2")
+    assert shown["limit on temp above.critical"] == ("60.0", None)
+    assert shown["calibration.warning.rate"] == ("0.005", "0.005")
+    assert shown["recipe.voltage.relaxations[0].time_constant_s"] == ("10.0", "10.0")
+    assert not any("curve" in name or name.startswith("drift") for name in shown)
+    assert side_by_side(None, None) == ()

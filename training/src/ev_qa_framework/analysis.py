@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.exceptions import NotFittedError
@@ -14,17 +16,37 @@ from sklearn.pipeline import Pipeline
 
 from ev_qa_framework import persistence
 from ev_qa_framework.backends import SklearnBackend
-from ev_qa_framework.configuration import PARAMETERS, check_parameters, read_parameters
+from ev_qa_framework.calibration import WARNING_RATE, calibrate_scores
+from ev_qa_framework.configuration import PARAMETERS, PHYSICS, check_parameters, read_parameters
 from ev_qa_framework.fitting import fit_pipeline
+from ev_qa_framework.limits_file import read_limits
+from ev_qa_framework.over_time import (
+    FEWEST_TRIPS,
+    Prepared,
+    Scorer,
+    calibrated,
+    cross_calibrated,
+    fit_monitoring,
+    prepare,
+    prepare_for,
+    read_over_time,
+    trip_column,
+    with_drift_baseline,
+)
 from ev_qa_framework.persistence import BackendChoice
 from ev_qa_framework.pipeline import MODEL_STEP, SCALER_STEP, build_pipeline
 from ev_qa_framework.telemetry import feature_specs, fitting_rows, training_record, with_statistics
+from ev_qa_framework.threshold_floor import lowest_reachable_score, threshold_warning
 from ev_qa_framework.trained_model import TrainedModel, reference_rows, this_environment
-from ev_qa_runtime.contract import CurrentSign, Profile, Thresholds
+from ev_qa_framework.trips import split_trips
+from ev_qa_runtime.calibration_record import CalibrationRecord
+from ev_qa_runtime.contract import CurrentSign, FeatureSpec, Profile, Thresholds
 from ev_qa_runtime.errors import ConfigurationError
-from ev_qa_runtime.features import read_telemetry
+from ev_qa_runtime.features import Telemetry, read_telemetry
+from ev_qa_runtime.limits import Limits
 from ev_qa_runtime.model_version import ModelVersion
 from ev_qa_runtime.severity import FloatArray, IntArray
+from ev_qa_runtime.signals import read_signals
 from ev_qa_runtime.trust import PublicKeys, TrustPolicy
 from ev_qa_runtime.verdict import Verdicts
 
@@ -32,6 +54,10 @@ if TYPE_CHECKING:
     from ev_qa_framework.signing import Expiry, KeyToSignWith
 
 DEFAULT_FEATURES = ("voltage", "current", "temp")
+DEFAULT_LIMITS = "li_ion"
+DEFAULT_CALIBRATION_FOLDS = 5
+FLOOR_BOXES = 100
+"""So many boxes are searched for the lowest score that a forest can give: some tenths of a second for 200 trees."""
 _FOREST_PARAMETERS = ("contamination", "n_estimators", "max_samples", "random_state")
 
 
@@ -47,16 +73,22 @@ class EVBatteryAnalyzer(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # s
     critical_threshold, warning_threshold
         Severity limits on ``score_samples``, whose range is [-1, 0); lower is more anomalous.
     features
-        Names of the columns the model reads, in order; each also answers to its aliases.
+        Names of the columns the model reads, in order; each also answers to its aliases. Or ``"physics"``: a model over
+        time, which judges what voltage, current, temp and soc do together (``docs/physics.md``).
     current_sign
         Which direction of ``current`` is positive; recorded in the model's contract.
+    limits
+        Of a model over time: a profile's name, the path of a ``.toml`` file, ``Limits``, or None for no limits.
+    calibration_folds
+        Of a model over time: :meth:`fit` calibrates the thresholds on its own trips, each scored by one of so many
+        models that were fitted on the others; 0 for none. With fewer than eight trips nothing is calibrated.
     """
 
     # Set by fitting, loading and scoring only, as scikit-learn's conventions ask: __init__ stores parameters.
     _trained: TrainedModel | None = None
     _anomalies: pd.DataFrame | None = None
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - scikit-learn wants every parameter here, by name
         self,
         contamination: float | str = 0.1,
         n_estimators: int = 200,
@@ -65,8 +97,10 @@ class EVBatteryAnalyzer(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # s
         warning_threshold: float = -0.5,
         *,
         max_samples: int | float | str = "auto",
-        features: tuple[str, ...] = DEFAULT_FEATURES,
+        features: tuple[str, ...] | str = DEFAULT_FEATURES,
         current_sign: CurrentSign = "unspecified",
+        limits: str | os.PathLike[str] | Limits | None = DEFAULT_LIMITS,
+        calibration_folds: int = DEFAULT_CALIBRATION_FOLDS,
     ) -> None:
         self.contamination = contamination
         self.n_estimators = n_estimators
@@ -76,6 +110,8 @@ class EVBatteryAnalyzer(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # s
         self.max_samples = max_samples
         self.features = features
         self.current_sign = current_sign
+        self.limits = limits
+        self.calibration_folds = calibration_folds
 
     @classmethod
     def from_config(cls, path: str | os.PathLike[str], profile: str | None = None) -> Self:
@@ -129,22 +165,131 @@ class EVBatteryAnalyzer(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # s
         Raises ``ValueError`` naming the parameter, the column, or the number of rows that will not do.
         """
         self._check_parameters()
+        if self.features == PHYSICS:
+            return self._fit_over_time(X)
         specs = feature_specs(tuple(self.features))
-        telemetry = read_telemetry(X, specs)
+        return self._fit_forest(X, read_telemetry(X, specs), specs, self.current_sign)
+
+    def _fit_over_time(self, X: Any) -> Self:
+        prepared = prepare(X, self.current_sign)
+        monitoring = fit_monitoring(prepared, self._limits())
+        telemetry = read_over_time(prepared, monitoring)
+        self._fit_forest(X, telemetry, monitoring.recipe.features, prepared.table.given_sign)
+        trained = self._fitted()
+        monitoring = with_drift_baseline(monitoring, telemetry, trained.backend.score_samples(telemetry))
+        try:
+            if self.calibration_folds and prepared.trip_count >= FEWEST_TRIPS:
+                folds = int(self.calibration_folds)
+                monitoring, record = cross_calibrated(monitoring, prepared, self._forest_scores, folds)
+                self._set_thresholds(record)
+            elif self.calibration_folds:
+                warnings.warn(_NOT_CALIBRATED, stacklevel=3)
+        except ConfigurationError as error:
+            warnings.warn(f"{_NOT_CALIBRATED} ({error})", stacklevel=3)
+        self._trained = replace(trained, monitoring=monitoring)
+        if monitoring.calibration is not None:
+            self._warn_of_thresholds(stacklevel=4)
+        return self
+
+    def _forest_scores(self, telemetry: Telemetry) -> Scorer:
+        """The scores of a forest that is fitted on ``telemetry``."""
+        return SklearnBackend(self._fitted_pipeline(telemetry)).score_samples
+
+    def _fitted_pipeline(self, telemetry: Telemetry) -> Pipeline:
         rows = fitting_rows(telemetry)
         if isinstance(self.max_samples, float) and self.max_samples * len(rows) < 1:
             raise ConfigurationError(f"max_samples must reach one row, not {self.max_samples!r} of {len(rows)}")
         pipeline = build_pipeline(**{name: getattr(self, name) for name in _FOREST_PARAMETERS})
         fit_pipeline(pipeline, pd.DataFrame(rows, columns=list(telemetry.names)))
+        return pipeline
+
+    def _fit_forest(self, X: Any, telemetry: Telemetry, specs: tuple[FeatureSpec, ...], sign: CurrentSign) -> Self:
+        pipeline = self._fitted_pipeline(telemetry)
+        rows = fitting_rows(telemetry)
         self._trained = TrainedModel(
             backend=SklearnBackend(pipeline),
             features=with_statistics(specs, rows),
-            current_sign=self.current_sign,
+            current_sign=sign,
             training=training_record(X, telemetry, rows),
             environment=this_environment(),
             reference_rows=reference_rows(rows),
         )
         return self
+
+    def calibrate(
+        self, healthy: Any, *, warning_rate: float = WARNING_RATE, critical_rate: float | None = None
+    ) -> CalibrationRecord:
+        """Set both thresholds from healthy trips that the model was not fitted on (``docs/calibration.md``).
+
+        ``healthy``: telemetry with a time for every row, of several trips. At most ``warning_rate`` of a new trip's
+        rows are expected to be WARNING or worse, at most ``critical_rate`` CRITICAL (None: 0.0005, or the lowest rate
+        that the data support). Sets ``warning_threshold`` and ``critical_threshold``, and gives the record that a model
+        over time carries in its sidecar.
+
+        Raises ``ConfigurationError`` for rates that the data do not support, ``TelemetryError`` for data that cannot be
+        read, ``NotFittedError`` before fitting.
+        """
+        trained = self._fitted()
+        if trained.monitoring is not None:
+            prepared = prepare_for(healthy, trained.monitoring, trained.current_sign)
+            record = self._calibrate(prepared, warning_rate, critical_rate)
+            self._warn_of_thresholds()
+            return record
+        times = read_signals(healthy, (), "discharge_positive")
+        trips = split_trips(times.time, times.vehicle, trip_column(healthy, len(times)))
+        telemetry = trained.read(healthy)
+        scores = trained.backend.score_samples(telemetry)
+        record = self._set_thresholds(
+            calibrate_scores(
+                scores,
+                trips,
+                times.time,
+                warning_rate=warning_rate,
+                critical_rate=critical_rate,
+                valid=telemetry.valid,
+            )
+        )
+        self._warn_of_thresholds()
+        return record
+
+    def _calibrate(self, prepared: Prepared, warning_rate: float, critical_rate: float | None) -> CalibrationRecord:
+        trained = self._fitted()
+        assert trained.monitoring is not None  # noqa: S101 - asked before
+        scores_of = trained.backend.score_samples
+        monitoring, record = calibrated(trained.monitoring, prepared, scores_of, warning_rate, critical_rate)
+        self._trained = replace(trained, monitoring=monitoring)
+        return self._set_thresholds(record)
+
+    def _set_thresholds(self, record: CalibrationRecord) -> CalibrationRecord:
+        self.warning_threshold = record.warning.threshold
+        self.critical_threshold = record.critical.threshold
+        return record
+
+    def threshold_remark(self) -> str | None:
+        """What to say of thresholds that no reading, or none that was found, can score below; None where all is well.
+
+        Looked for in the trees, for at most a second or so; None too for a model loaded with ONNX, which has none here.
+        """
+        pipeline = None if self._trained is None else self.pipeline
+        if pipeline is None:
+            return None
+        from ev_qa_framework.export import folded_forest  # noqa: PLC0415 - onnx, which fitting alone does without
+
+        floor = lowest_reachable_score(folded_forest(pipeline), FLOOR_BOXES)
+        return threshold_warning(self._thresholds(), floor)
+
+    def _warn_of_thresholds(self, stacklevel: int = 3) -> None:
+        if (remark := self.threshold_remark()) is not None:
+            warnings.warn(remark, stacklevel=stacklevel)
+
+    def _limits(self) -> Limits | None:
+        if self.limits is None or isinstance(self.limits, Limits):
+            return self.limits
+        return read_limits(os.fspath(self.limits))
+
+    def read(self, X: Any) -> Telemetry:
+        """What the forest takes, from telemetry: readings, or the features of a model over time."""
+        return self._fitted().read(X)
 
     def score_samples(self, X: Any) -> FloatArray:
         """scikit-learn's ``score_samples``, float64 [N] in [-1, 0), lower is more anomalous.
@@ -152,7 +297,9 @@ class EVBatteryAnalyzer(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # s
         Rows with missing readings are routed as the forest learned; ``predict`` and ``analyze_telemetry`` judge them.
         """
         trained = self._fitted()
-        return trained.backend.score_samples(read_telemetry(X, trained.features))
+        telemetry = trained.read(X)
+        scores = trained.backend.score_samples(telemetry)
+        return scores if trained.monitoring is None else np.where(telemetry.valid, scores, np.nan)
 
     def decision_function(self, X: Any) -> FloatArray:
         """``score_samples − offset_``, float64 [N]: negative for anomalies."""
@@ -164,8 +311,7 @@ class EVBatteryAnalyzer(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # s
 
     def verdicts(self, X: Any) -> Verdicts:
         """Score and judge every row."""
-        trained = self._fitted()
-        return trained.backend.verdicts(read_telemetry(X, trained.features), self._thresholds())
+        return self._fitted().verdicts(X, self._thresholds())
 
     def analyze_telemetry(self, df_telemetry: Any) -> dict[str, Any]:
         """Judge a batch; the first call of an untrained analyzer fits on it, later calls only score.
@@ -244,8 +390,9 @@ class EVBatteryAnalyzer(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # s
             **known,
             critical_threshold=contract.thresholds.critical,
             warning_threshold=contract.thresholds.warning,
-            features=contract.feature_names,
+            features=contract.feature_names if contract.monitoring is None else PHYSICS,
             current_sign=contract.current_sign,
+            limits=DEFAULT_LIMITS if contract.monitoring is None else contract.monitoring.limits,
         )
         analyzer._trained = trained
         return analyzer
@@ -284,7 +431,7 @@ class EVBatteryAnalyzer(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # s
 class AnomalyDetector(EVBatteryAnalyzer):
     """A stricter analyzer for clean training data: 1 % contamination, ``train`` and ``detect``."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - scikit-learn wants every parameter here, by name
         self,
         contamination: float | str = 0.01,
         n_estimators: int = 200,
@@ -293,8 +440,10 @@ class AnomalyDetector(EVBatteryAnalyzer):
         warning_threshold: float = -0.5,
         *,
         max_samples: int | float | str = "auto",
-        features: tuple[str, ...] = DEFAULT_FEATURES,
+        features: tuple[str, ...] | str = DEFAULT_FEATURES,
         current_sign: CurrentSign = "unspecified",
+        limits: str | os.PathLike[str] | Limits | None = DEFAULT_LIMITS,
+        calibration_folds: int = DEFAULT_CALIBRATION_FOLDS,
     ) -> None:
         super().__init__(
             contamination,
@@ -305,6 +454,8 @@ class AnomalyDetector(EVBatteryAnalyzer):
             max_samples=max_samples,
             features=features,
             current_sign=current_sign,
+            limits=limits,
+            calibration_folds=calibration_folds,
         )
 
     def train(self, df_normal: Any) -> Self:
@@ -315,6 +466,9 @@ class AnomalyDetector(EVBatteryAnalyzer):
         """``(predictions, scores)``: :meth:`predict` and :meth:`score_samples` of every row, int64 and float64 [N]."""
         verdicts = self.verdicts(df_telemetry)
         return verdicts.label, verdicts.score_samples
+
+
+_NOT_CALIBRATED = "the thresholds are not calibrated: call calibrate() with healthy trips that were not fitted on"
 
 
 def _flagged(data: Any, verdicts: Verdicts) -> pd.DataFrame:

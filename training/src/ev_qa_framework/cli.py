@@ -12,9 +12,12 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from ev_qa_framework.calibrate_command import calibrate
 from ev_qa_framework.command_line import EXIT_CODES, PARITY_EXIT_CODES, json_option, rows_option, show, steps
 from ev_qa_framework.compare_command import compare
+from ev_qa_framework.detect_command import detect
 from ev_qa_framework.registry_commands import registry_group
+from ev_qa_framework.report_command import report
 from ev_qa_framework.signing_commands import (
     expires_option,
     key_to_sign_with,
@@ -39,6 +42,15 @@ def commands() -> None:
 @click.option("-o", "--output", "name", required=True, metavar="NAME", help="Model to write, e.g. models/battery_v1.0")
 @click.option("--config", metavar="FILE", help="Parameters from a TOML or JSON file (docs/configuration.md).")
 @click.option("--profile", help="Named profile in the configuration.")
+@click.option(
+    "--features",
+    type=click.Choice(["physics"]),
+    help="physics: judge readings over time (docs/physics.md); each file is a trip.",
+)
+@click.option(
+    "--limits", metavar="PROFILE|FILE", help="Limits of a model over time: li_ion, nmc, nca, lfp or a TOML file."
+)
+@click.option("--current-sign", type=click.Choice(["discharge_positive", "charge_positive"]), help="Of the telemetry.")
 @click.option("--metadata", "entries", multiple=True, metavar="KEY=VALUE", help="Kept with the model; repeatable.")
 @click.option(
     "--onnx-profile",
@@ -63,7 +75,7 @@ def train(
     no_overwrite: bool,
     rows: slice,
     as_json: bool,
-    **signing: str | None,
+    **options: str | None,
 ) -> None:
     """Fit a model on TELEMETRY (one or more CSV or Parquet files) and save it as NAME.joblib, .onnx and .json.
 
@@ -72,20 +84,22 @@ def train(
     if profile is not None and config is None:
         raise click.UsageError("--profile needs --config")
     metadata = dict(_metadata_entry(entry) for entry in entries)
-    signed = _signing(**signing)
+    over_time = {key: options.pop(key) for key in ("features", "limits", "current_sign")}
+    signed = _signing(**options)
     with steps() as progress:
         task = progress.add_task("loading libraries", total=4)
         from ev_qa_framework.analysis import EVBatteryAnalyzer  # noqa: PLC0415 - slow imports wait until needed
         from ev_qa_framework.commit import refuse_existing  # noqa: PLC0415
         from ev_qa_framework.registry.destination import destination  # noqa: PLC0415
-        from ev_qa_framework.telemetry import feature_specs, read_tables  # noqa: PLC0415
+        from ev_qa_framework.telemetry import read_for_fitting  # noqa: PLC0415
 
         paths = destination(name)
         if no_overwrite:
             refuse_existing(paths)
         progress.update(task, advance=1, description="reading telemetry")
         analyzer = EVBatteryAnalyzer() if config is None else EVBatteryAnalyzer.from_config(config, profile)
-        data = read_tables(telemetry, feature_specs(tuple(analyzer.features)), rows)
+        analyzer.set_params(**{key: value for key, value in over_time.items() if value is not None})
+        data = read_for_fitting(telemetry, analyzer.features, rows)
         progress.update(task, advance=1, description=f"fitting on {len(data):,} rows")
         started = time.perf_counter()
         result = analyzer.analyze_telemetry(data)
@@ -93,6 +107,8 @@ def train(
         progress.update(task, advance=1, description="exporting, checking parity, saving")
         analyzer.save_model(name, metadata=metadata, overwrite=not no_overwrite, profile=onnx_profile, **signed)
         progress.update(task, advance=1, description="done")
+    if (remark := analyzer.threshold_remark()) is not None:
+        click.echo(f"ev-qa: warning: {remark}", err=True)
     info = analyzer.get_model_info()
     shown = {key: info[key] for key in ("name", "version", "created", "rows_trained_on", "parity_max_ulp", "signed_by")}
     shown |= {"training_data": result, "fit_seconds": seconds}
@@ -178,7 +194,7 @@ def migrate(legacy: str, output: str | None, trust: bool, features: str | None, 
     show({key: model[key] for key in keys}, as_json, f"migrated {legacy}")
 
 
-for command in (compare, keygen, sign, signatures, registry_group):
+for command in (calibrate, compare, detect, report, keygen, sign, signatures, registry_group):
     commands.add_command(command)
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from ev_qa_runtime.contract import CURRENT_SIGNS
 from ev_qa_runtime.errors import ConfigurationError
+from ev_qa_runtime.limits import Limits
 
 TABLES = ("analyzer", "profiles")
 PARAMETERS = (
@@ -26,7 +27,12 @@ PARAMETERS = (
     "max_samples",
     "features",
     "current_sign",
+    "limits",
+    "calibration_folds",
 )
+
+PHYSICS = "physics"
+"""The value of ``features`` that makes a model over time."""
 
 
 def read_parameters(path: str | Path, profile: str | None = None) -> dict[str, Any]:
@@ -51,7 +57,7 @@ def read_parameters(path: str | Path, profile: str | None = None) -> dict[str, A
         check_parameters(parameters)
     except ConfigurationError as error:
         raise ConfigurationError(f"{file}: {error}") from None
-    if "features" in parameters:
+    if "features" in parameters and parameters["features"] != PHYSICS:
         parameters["features"] = tuple(parameters["features"])
     return parameters
 
@@ -102,10 +108,16 @@ def _is_random_state(value: Any) -> bool:
 
 
 def _are_features(value: Any) -> bool:
-    if isinstance(value, str) or not isinstance(value, Iterable):
+    if isinstance(value, str):
+        return value == PHYSICS
+    if not isinstance(value, Iterable):
         return False
     names = list(value)
     return bool(names) and all(isinstance(name, str) and name for name in names) and len(set(names)) == len(names)
+
+
+def _are_limits(value: Any) -> bool:
+    return value is None or isinstance(value, (str, Path, Limits))
 
 
 _CHECKS: dict[str, tuple[Any, str]] = {
@@ -115,7 +127,12 @@ _CHECKS: dict[str, tuple[Any, str]] = {
     "critical_threshold": (_real, "a finite number"),
     "warning_threshold": (_real, "a finite number"),
     "max_samples": (_is_max_samples, "'auto', an integer of at least 1 or a fraction in (0, 1]"),
-    "features": (_are_features, "a list of distinct, non-empty names"),
+    "features": (_are_features, "a list of distinct, non-empty names, or 'physics'"),
+    "limits": (_are_limits, "a profile's name, the path of a .toml file, Limits or None"),
+    "calibration_folds": (
+        lambda value: _is_int(value, 0) and (value == 0 or 2 <= value <= 100),
+        "0 or an integer from 2 to 100",
+    ),
     "current_sign": (lambda value: value in CURRENT_SIGNS, f"one of {', '.join(CURRENT_SIGNS)}"),
 }
 

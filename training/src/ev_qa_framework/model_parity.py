@@ -17,7 +17,7 @@ from ev_qa_framework.registry.resolution import read_resolved
 from ev_qa_runtime.artifact import read_artifact
 from ev_qa_runtime.contract import ParityRecord, Profile
 from ev_qa_runtime.errors import TelemetryError
-from ev_qa_runtime.features import read_telemetry
+from ev_qa_runtime.model_input import read_for
 from ev_qa_runtime.session import ScoringSession
 from ev_qa_runtime.severity import FloatArray
 
@@ -71,7 +71,7 @@ def _parity_of(name: str | os.PathLike[str], data: Any, adversarial: int, refere
     assert isinstance(backend, SklearnBackend)  # noqa: S101 - asked for by name
     artifact = read_artifact(name)
     contract = artifact.contract
-    telemetry = read_telemetry(data, contract.features)
+    telemetry = read_for(contract, data)
     usable = telemetry.values[telemetry.valid]
     if not len(usable):
         raise TelemetryError("there is no valid row in the telemetry to compare on")

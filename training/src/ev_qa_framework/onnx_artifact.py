@@ -19,7 +19,7 @@ from ev_qa_framework.parity import (
     scored_from_path_length,
 )
 from ev_qa_framework.trained_model import TrainedModel
-from ev_qa_runtime.contract import GoldenRows, ModelContract, ParityRecord, Profile, Thresholds
+from ev_qa_runtime.contract import MONITORING_SCHEMA, GoldenRows, ModelContract, ParityRecord, Profile, Thresholds
 from ev_qa_runtime.errors import ArtifactError
 from ev_qa_runtime.session import ScoringSession
 from ev_qa_runtime.severity import FloatArray, scoring_rule
@@ -49,6 +49,7 @@ def exported(
         parity=ParityRecord(0, 0, 0, 0),
         golden=golden_rows(pipeline, trained.reference_rows, thresholds, forest=forest),
         files={},
+        **_monitoring(trained),
         unknown=trained.contract.unknown if trained.contract else {},
     )
     properties = _properties(contract)
@@ -59,6 +60,13 @@ def exported(
     session.self_test(contract)
     parity = _checked_parity(pipeline, forest, trained.reference_rows, contract, session)
     return replace(contract, parity=parity), model
+
+
+def _monitoring(trained: TrainedModel) -> dict[str, Any]:
+    """The layout of the sidecar, and its member for models over time."""
+    if trained.monitoring is None:
+        return {}
+    return {"schema_version": MONITORING_SCHEMA, "monitoring": trained.monitoring}
 
 
 def _judged_again(contract: ModelContract, session: ScoringSession) -> GoldenRows:
@@ -105,6 +113,7 @@ def renamed(trained: TrainedModel, header: dict[str, Any], profile: Profile | No
     contract = replace(
         before,
         **header,
+        **_monitoring(trained),
         scoring=replace(before.scoring, warning_cut=rule.warning_cut, critical_cut=rule.critical_cut),
     )
     model = restated(trained.payloads["onnx"], contract.scoring, _properties(contract))

@@ -237,4 +237,5 @@ def _trained(artifact: Artifact, backend: SklearnBackend | OnnxBackend) -> Train
         contract=contract,
         payloads=artifact.payloads if isinstance(backend, OnnxBackend) else {},
         signed_by=artifact.signed_by,
+        monitoring=contract.monitoring,
     )

@@ -100,6 +100,8 @@ def diff(found: dict[str, Any], as_json: bool) -> None:
     names = ("lowest", "median", "mean", "highest")
     rows += [(f"golden rows' scores, {name}", *(score[name] for score in found["scores"])) for name in names]
     _print(None, False, "data, sizes, scores of golden rows", ("", found["old"], found["new"]), rows)
+    if found["monitoring"]:
+        _print(None, False, "over time", ("", found["old"], found["new"]), list(found["monitoring"]))
     headings = ("feature", "mean before", "mean now", "shift in std", "std ratio", "range before", "range now")
     shifts = [tuple(_range(value) for value in item.values()) for item in found["features"]]
     _print(None, False, "training data", headings, shifts)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ev_qa_framework.configuration import PHYSICS
 from ev_qa_runtime.contract import FeatureSpec, FeatureStatistics, TrainingRecord
 from ev_qa_runtime.errors import TelemetryError
 from ev_qa_runtime.features import KNOWN_FEATURES, Telemetry, match_names, normalise_name
@@ -57,6 +58,31 @@ def read_tables(paths: Sequence[str | Path], specs: Sequence[FeatureSpec], rows:
     data = pd.concat(frames, ignore_index=True)
     data.attrs["source"] = ", ".join(frame.attrs["source"] for frame in frames)
     return data
+
+
+def read_trips(paths: Sequence[str | Path], rows: slice = slice(None)) -> pd.DataFrame:
+    """Several files of telemetry over time as one frame, each file a trip: its number is the column ``trip``.
+
+    A file that has such a column keeps it. Raises as :func:`read_table` does, and ``TelemetryError`` naming the file
+    whose columns are others than the first one's.
+    """
+    frames: list[pd.DataFrame] = []
+    for number, path in enumerate(paths):
+        frame = read_table(path, rows)
+        if frames and set(frame.columns) | {"trip"} != set(frames[0].columns):
+            other = sorted(map(str, set(frame.columns) ^ (set(frames[0].columns) - {"trip"})))
+            raise TelemetryError(f"{path}: its columns are not those of {paths[0]}: {', '.join(other)}")
+        frames.append(frame if "trip" in frame.columns else frame.assign(trip=number))
+    data = pd.concat(frames, ignore_index=True)
+    data.attrs["source"] = ", ".join(Path(path).name for path in paths)
+    return data
+
+
+def read_for_fitting(
+    paths: Sequence[str | Path], features: Sequence[str] | str, rows: slice = slice(None)
+) -> pd.DataFrame:
+    """The files as a model with these ``features`` is fitted on them; see :func:`read_tables`, :func:`read_trips`."""
+    return read_trips(paths, rows) if features == PHYSICS else read_tables(paths, feature_specs(tuple(features)), rows)
 
 
 def _read_csv(file: Path) -> pd.DataFrame:

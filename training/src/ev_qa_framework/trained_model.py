@@ -5,12 +5,18 @@ from __future__ import annotations
 import platform
 from dataclasses import dataclass, field
 from importlib.metadata import version
+from typing import Any
 
 import numpy as np
 
 from ev_qa_framework.backends import ScoringBackend
-from ev_qa_runtime.contract import CurrentSign, FeatureSpec, ModelContract, TrainingRecord
+from ev_qa_runtime.contract import CurrentSign, FeatureSpec, ModelContract, Thresholds, TrainingRecord
+from ev_qa_runtime.features import Telemetry, read_telemetry
+from ev_qa_runtime.fleet_monitor import FleetMonitor
+from ev_qa_runtime.model_input import are_features
+from ev_qa_runtime.monitoring import Monitoring
 from ev_qa_runtime.severity import FloatArray
+from ev_qa_runtime.verdict import Verdicts
 
 REFERENCE_ROWS = 2048
 """Rows of training data kept for parity and golden rows, spread evenly over the data."""
@@ -35,6 +41,7 @@ class TrainedModel:
     ``reference_rows`` float64 [R, F] are valid rows of the training data (of a loaded model: its golden rows).
     ``contract`` is the sidecar it was loaded from or last saved with, ``signed_by`` the ids of the keys that signed it;
     ``payloads`` the verified files of a model that was loaded without scikit-learn, so that it can be saved again.
+    ``monitoring``: of a model over time, whose ``features`` its recipe makes.
     """
 
     backend: ScoringBackend
@@ -46,6 +53,25 @@ class TrainedModel:
     contract: ModelContract | None = None
     payloads: dict[str, bytes] = field(default_factory=dict)
     signed_by: tuple[str, ...] = ()
+    monitoring: Monitoring | None = None
+
+    def read(self, data: Any) -> Telemetry:
+        """What the back end takes, from telemetry; ``TelemetryError`` where that cannot be read."""
+        if self.monitoring is None or isinstance(data, Telemetry) or are_features(data, len(self.features)):
+            return read_telemetry(data, self.features)
+        return FleetMonitor(self.monitoring, current_sign=self.current_sign).read(data)
+
+    def verdicts(self, data: Any, thresholds: Thresholds) -> Verdicts:
+        """Score and judge every row; a model over time gives events as well."""
+        if self.monitoring is None or are_features(data, len(self.features)):
+            return self.backend.verdicts(read_telemetry(data, self.features), thresholds)
+        backend = self.backend
+        monitor = FleetMonitor(
+            self.monitoring,
+            lambda telemetry: backend.verdicts(telemetry, thresholds),
+            current_sign=self.current_sign,
+        )
+        return monitor.verdicts(data, last=True)
 
 
 def reference_rows(rows: FloatArray) -> FloatArray:

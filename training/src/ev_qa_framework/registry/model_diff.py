@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,6 +13,7 @@ import numpy as np
 from ev_qa_framework.registry.model_files import ModelFiles
 from ev_qa_framework.registry.version_rule import Difference, differences, level_of, stepped
 from ev_qa_runtime.contract import FeatureSpec, ModelContract
+from ev_qa_runtime.monitoring import Monitoring, monitoring_document
 from ev_qa_runtime.session import ScoringSession
 from ev_qa_runtime.severity import FloatArray, scores_from_path_length
 
@@ -45,7 +48,11 @@ class Scores:
 
 @dataclass(frozen=True, slots=True)
 class ModelDiff:
-    """Old against new. Pairs are (old, new)."""
+    """Old against new. Pairs are (old, new).
+
+    ``monitoring``: (what, old, new) of everything that models over time carry beside their forest, alike or not; None
+    where one of the two has none of it. Histograms and curves are left out.
+    """
 
     old: str
     new: str
@@ -58,6 +65,7 @@ class ModelDiff:
     scores: tuple[Scores, Scores]
     scores_computed_from: str
     bytes: dict[str, tuple[int | None, int | None]]
+    monitoring: tuple[tuple[str, str | None, str | None], ...]
     asked: str
     follows: str
 
@@ -90,9 +98,44 @@ def model_diff(old: ModelFiles, new: ModelFiles) -> ModelDiff:
         scores=scores,
         scores_computed_from=computed_from,
         bytes=sizes,
+        monitoring=side_by_side(a.monitoring, b.monitoring),
         asked=level.name,
         follows=str(stepped(a.version, level)),
     )
+
+
+def side_by_side(old: Monitoring | None, new: Monitoring | None) -> tuple[tuple[str, str | None, str | None], ...]:
+    """What models over time carry, member by member: (what, old, new) as JSON has it."""
+    before, after = (dict(_members(monitoring)) for monitoring in (old, new))
+    return tuple((name, before.get(name), after.get(name)) for name in dict.fromkeys((*before, *after)))
+
+
+def _members(monitoring: Monitoring | None) -> Iterator[tuple[str, str]]:
+    if monitoring is None:
+        return
+    document = monitoring_document(monitoring)
+    calibration = document["calibration"]
+    if calibration is not None:
+        del calibration["curve"], calibration["scores_sha256"]
+    for limit in (document["limits"] or {"limits": []})["limits"]:
+        bounds = {name: value for name, value in limit.items() if name not in ("signal", "side")}
+        document[f"limit on {limit['signal']} {limit['side']}"] = bounds
+    if document["limits"] is not None:
+        del document["limits"]["limits"]
+    del document["quality"]["signals"], document["drift"]  # figures of the data: the training statistics say it better
+    yield from _flat("", document)
+
+
+def _flat(where: str, value: Any) -> Iterator[tuple[str, str]]:
+    """Objects member by member, lists of numbers in one; nothing for what is null."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _flat(f"{where}.{name}" if where else name, inner)
+    elif isinstance(value, list) and any(isinstance(item, dict) for item in value):
+        for number, inner in enumerate(value):
+            yield from _flat(f"{where}[{number}]", inner)
+    elif value is not None:
+        yield where, json.dumps(value, ensure_ascii=False)
 
 
 def feature_shifts(old: ModelContract, new: ModelContract) -> tuple[FeatureShift, ...]:

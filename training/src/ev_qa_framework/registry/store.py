@@ -175,12 +175,12 @@ class LocalStore(LocalFiles):
             yield
             return
         descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            with named(str(folder)):
+        with named(str(folder)):  # closing fails too, and would hide the path of what failed before
+            try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(descriptor)
+                yield
+            finally:
+                os.close(descriptor)
 
 
 def holds(files: Files, path: str, data: bytes) -> bool:

@@ -1,8 +1,10 @@
 """Semantic versions of models by rule: MAJOR, MINOR or PATCH follows from two contracts.
 
 MAJOR: another algorithm, or another feature contract (names, order, units, current sign, a column name it no longer
-answers to). MINOR: other parameters, thresholds or ONNX profile, or a further column name. PATCH: anything else, that
-is the same recipe trained again.
+answers to); of models over time also other signals or another version of the recipe. MINOR: other parameters,
+thresholds or ONNX profile, or a further column name; over time also other limits, another event rule, version of the
+quality rule, or rates that were calibrated for. PATCH: anything else, that is the same recipe trained again, with new
+coefficients, quality figures and histograms.
 """
 
 from __future__ import annotations
@@ -15,7 +17,10 @@ from typing import Any
 
 from ev_qa_runtime.contract import ModelContract
 from ev_qa_runtime.errors import RegistryError
+from ev_qa_runtime.events import event_rule_document
+from ev_qa_runtime.limits import Limits, limits_document
 from ev_qa_runtime.model_version import ModelVersion
+from ev_qa_runtime.monitoring import Monitoring
 
 HIGHEST_NUMBER = 999_999_999
 
@@ -43,7 +48,7 @@ class Difference:
 
 def differences(old: ModelContract, new: ModelContract) -> list[Difference]:
     """Everything that makes more than a PATCH, the weightiest first."""
-    found = [*_of_contract(old, new), *_of_recipe(old, new)]
+    found = [*_of_contract(old, new), *_of_recipe(old, new), *_of_monitoring(old.monitoring, new.monitoring)]
     return sorted(found, key=lambda difference: -difference.level)
 
 
@@ -127,6 +132,50 @@ def _of_recipe(old: ModelContract, new: ModelContract) -> Iterator[Difference]:
         before, after = getattr(old.thresholds, name), getattr(new.thresholds, name)
         yield from _unequal(Level.MINOR, f"{name}_threshold", before, after)
     yield from _unequal(Level.MINOR, "ONNX profile", old.onnx.profile, new.onnx.profile)
+
+
+def _of_monitoring(old: Monitoring | None, new: Monitoring | None) -> Iterator[Difference]:
+    if old is None and new is None:
+        return
+    if old is None or new is None:
+        yield from _unequal(Level.MAJOR, "judges readings", _manner(old), _manner(new))
+        return
+    yield from _unequal(Level.MAJOR, "signals", list(old.recipe.signals), list(new.recipe.signals))
+    yield from _unequal(Level.MAJOR, "recipe version", old.recipe.version, new.recipe.version)
+    yield from _unequal(Level.MINOR, "quality rule version", old.quality.version, new.quality.version)
+    before, after = event_rule_document(old.events), event_rule_document(new.events)
+    for name in before:
+        yield from _unequal(Level.MINOR, f"event rule {name}", before[name], after[name])
+    yield from _of_limits(old.limits, new.limits)
+    for name in ("warning", "critical"):
+        yield from _unequal(Level.MINOR, f"calibrated {name} rate", _rate(old, name), _rate(new, name))
+
+
+def _manner(monitoring: Monitoring | None) -> str:
+    return "each alone" if monitoring is None else "over time"
+
+
+def _rate(monitoring: Monitoring, name: str) -> float | None:
+    record = monitoring.calibration
+    return None if record is None else getattr(record, name).rate
+
+
+def _of_limits(old: Limits | None, new: Limits | None) -> Iterator[Difference]:
+    """Limit by limit; where the figures come from is no difference."""
+    before, after = _limits_by_name(old), _limits_by_name(new)
+    for name in dict.fromkeys((*before, *after)):
+        yield from _unequal(Level.MINOR, name, before.get(name), after.get(name))
+
+
+def _limits_by_name(limits: Limits | None) -> dict[str, Any]:
+    if limits is None:
+        return {}
+    document = limits_document(limits)
+    named = {f"limits' {name}": document[name] for name in ("version", "cells_in_series", "capacity_ah")}
+    for limit in document["limits"]:
+        bounds = {name: value for name, value in limit.items() if name not in ("signal", "side")}
+        named[f"limit on {limit['signal']} {limit['side']}"] = bounds
+    return named
 
 
 def _unequal(level: Level, what: str, old: Any, new: Any) -> Iterator[Difference]:
