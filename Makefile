@@ -1,7 +1,7 @@
 # Every target sets up what it needs; the second time is quick and offline.
 #   make demo    train on the simulated drives, score them with the slim runtime
 #   make test    every test, and tests/runtime again in an environment that holds only the runtime's wheel
-#   make lint types bench matrix matrix-slice campaigns clean
+#   make lint types bench quality matrix matrix-slice campaigns clean
 
 # The first Python of at least 3.11 on the PATH; name another with PYTHON=…
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python; do \
@@ -15,10 +15,10 @@ RUNTIME_SOURCES := $(shell find runtime/src runtime/pyproject.toml runtime/READM
 # Kept in step with [dependency-groups] of pyproject.toml, which pip reads only from version 25.1 on; a test compares.
 TEST_TOOLS := pytest pytest-xdist hypothesis jsonschema s3fs moto[s3] flask flask-cors
 LINT_TOOLS := $(TEST_TOOLS) ruff mypy import-linter pandas-stubs types-jsonschema
-BENCH_TOOLS := matplotlib skl2onnx threadpoolctl treelite tl2cgen coniferest
+BENCH_TOOLS := matplotlib skl2onnx threadpoolctl treelite tl2cgen coniferest pyod
 BENCH_FROM_SOURCE := isotree
 
-.PHONY: demo test lint types bench matrix matrix-slice campaigns clean setup setup-runtime setup-test
+.PHONY: demo test lint types bench quality matrix matrix-slice campaigns clean setup setup-runtime setup-test
 
 demo: $(VENV)/.training $(SLIM)/.wheel
 	@$(VENV)/bin/python demo/run_demo.py --runtime-python $(SLIM)/bin/python
@@ -38,6 +38,10 @@ types: $(VENV)/.lint
 # Writes benchmarks/RESULTS.md. BENCH_ARGS=--quick for a smoke run, --telemetry CSV for other telemetry.
 bench: $(VENV)/.bench $(SLIM)/.wheel
 	$(VENV)/bin/python -m benchmarks.run_all --runtime-python $(SLIM)/bin/python $(BENCH_ARGS)
+
+# Writes benchmarks/QUALITY.md: faults found, delays and false alarms beside peers, about five minutes.
+quality: $(VENV)/.bench
+	$(VENV)/bin/python -m benchmarks.quality $(BENCH_ARGS)
 
 # Every scikit-learn against every onnxruntime, and ten million adversarial rows. Environments stay in build/matrix.
 matrix: $(VENV)/.training
