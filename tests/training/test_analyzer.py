@@ -35,6 +35,8 @@ def test_the_guides_parameters_work_by_position_and_further_ones_by_name_only() 
         "max_samples": "auto",
         "features": ("voltage", "current", "temp"),
         "current_sign": "unspecified",
+        "limits": "li_ion",
+        "calibration_folds": 5,
     }
     with pytest.raises(TypeError, match="positional argument"):
         EVBatteryAnalyzer(0.2, 50, 7, -0.9, -0.6, 256)

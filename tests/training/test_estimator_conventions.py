@@ -30,6 +30,8 @@ def test_parameters_are_stored_as_given(kind: type[EVBatteryAnalyzer]) -> None:
         "max_samples": [],
         "features": ["temp"],
         "current_sign": "?",
+        "limits": 7,
+        "calibration_folds": -1,
     }
 
     model = kind(**given)
