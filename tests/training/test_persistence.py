@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -78,10 +79,18 @@ def test_suffixes_are_appended_and_never_substituted(
             assert EVBatteryAnalyzer.load_model(kind(tmp_path / name)).get_model_info()["name"] == stem
 
 
+DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE | re.ASCII | re.DOTALL)
+
+
 @many_saves
 @given(
     name=st.text(st.characters(exclude_characters="/\\:"), min_size=1, max_size=40).filter(
-        lambda name: name.isprintable() and name.strip(".") and not name.endswith((".joblib", ".onnx", ".json"))
+        lambda name: (
+            name.isprintable()
+            and name.strip(".")
+            and not name.endswith((".joblib", ".onnx", ".json"))
+            and not DEVICE.fullmatch(name)
+        )
     )
 )
 @example(name="Größe 二次電池 🔋 v1.0")

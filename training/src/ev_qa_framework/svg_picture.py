@@ -84,6 +84,9 @@ def inline_svg(document: str, name: str, alternative: str, variables: Mapping[st
     svg = document[document.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r"<style[^>]*>.*?</style>", "", svg, flags=re.DOTALL)  # it would apply to the whole page
+    # matplotlib names clip paths by where they lay in memory; the same picture has the same names here.
+    for number, clip in enumerate(dict.fromkeys(re.findall(r'<clipPath id="([^"]+)"', svg))):
+        svg = svg.replace(f'id="{clip}"', f'id="clip{number}"').replace(f"#{clip})", f"#clip{number})")
     svg = re.sub(r'\bid="', f'id="{name}-', svg)
     svg = re.sub(r'(href="|url\()#', rf"\1#{name}-", svg)
     svg = re.sub(r'\swidth="[^"]*" height="[^"]*"|\sheight="[^"]*" width="[^"]*"', "", svg, count=1)
