@@ -6,6 +6,7 @@ A trip is a table as ``benchmarks.faults`` has it. A score is lower for what is 
 from __future__ import annotations
 
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -64,13 +65,13 @@ class Rows(Protocol):
         ...
 
 
-class Calibrated:
+class Calibrated(ABC):
     """The threshold: the highest with at most :data:`ALARM_RATE` of the calibration rows strictly below it."""
 
     threshold = -np.inf
 
-    def score(self, trip: pd.DataFrame) -> FloatArray:
-        raise NotImplementedError
+    @abstractmethod
+    def score(self, trip: pd.DataFrame) -> FloatArray: ...
 
     def calibrate(self, trips: Trips) -> None:
         scores = np.sort(np.concatenate([self.score(trip) for trip in trips]))

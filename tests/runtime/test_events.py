@@ -342,5 +342,7 @@ def test_an_event_comes_back_from_json(recording: list[tuple[float, int, float, 
 
 def test_reasons_that_are_none_are_refused() -> None:
     (event,) = batch([(0.0, 1, -0.6, ["a"]), (1.0, 1, -0.6, ["a"])], PLAIN)
-    with pytest.raises(ArtifactError, match="an event's reasons must be pairs of a text and a number of rows"):
+    with pytest.raises(ArtifactError, match=r"reasons\[0\] must be an object"):
         event_of(Members(event_document(event) | {"reasons": [["a"]]}))
+    with pytest.raises(ArtifactError, match=r"reasons\[0\]\.rows must be an integer"):
+        event_of(Members(event_document(event) | {"reasons": [{"reason": "a", "rows": "1"}]}))

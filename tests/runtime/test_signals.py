@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from ev_qa_runtime import TelemetryError
 from ev_qa_runtime.features import KNOWN_FEATURES, normalise_name
-from ev_qa_runtime.signal_names import OPTIONAL_SIGNALS, REQUIRED_SIGNALS, SIGNALS, match_signals, unit_of
+from ev_qa_runtime.physics.recipe import NEEDED_SIGNALS, OPTIONAL_SIGNALS
+from ev_qa_runtime.signal_names import SIGNALS, match_signals
 from ev_qa_runtime.signals import NO_VEHICLE, SignalReader, SignalTable, read_signals
 from ev_qa_runtime.time_column import seconds_of
 
@@ -42,7 +43,7 @@ CONVERTED = [
 
 
 def read(data: Any = ROWS, sign: Any = "discharge_positive", **options: Any) -> SignalTable:
-    return read_signals(data, REQUIRED_SIGNALS, sign, **options)
+    return read_signals(data, NEEDED_SIGNALS, sign, **options)
 
 
 def with_time(time: Any, name: str = "time") -> dict[str, Any]:
@@ -51,13 +52,12 @@ def with_time(time: Any, name: str = "time") -> dict[str, Any]:
 
 def test_a_table_of_signals() -> None:
     table = read()
-    assert (table.names, table.vehicles, len(table)) == (REQUIRED_SIGNALS, (NO_VEHICLE,), 3)
+    assert (table.names, table.vehicles, len(table)) == (NEEDED_SIGNALS, (NO_VEHICLE,), 3)
     np.testing.assert_array_equal(table.time, ROWS["time"])
-    for name in REQUIRED_SIGNALS:
+    for name in NEEDED_SIGNALS:
         np.testing.assert_array_equal(table.column(name), ROWS[name])
     assert {array.dtype for array in (table.time, table.values)} == {np.dtype(np.float64)}
     assert table.vehicle.tolist() == [0, 0, 0]
-    assert unit_of("temp") == "degC"
 
 
 def test_every_name_of_a_feature_is_one_of_its_signal() -> None:
@@ -101,7 +101,7 @@ def test_paths_of_the_vehicle_signal_specification() -> None:
     for spelled in (str, str.lower, lambda name: name.replace(".", "/"), lambda name: name.replace("Vehicle.P", "P")):
         table = read_signals(
             {spelled(name): column for name, column in data.items()},
-            REQUIRED_SIGNALS,
+            NEEDED_SIGNALS,
             "unspecified",
             optional=OPTIONAL_SIGNALS,
         )
@@ -147,11 +147,11 @@ def test_an_unspecified_current_must_show_its_direction() -> None:
 
 def test_optional_signals_are_there_where_they_have_a_column() -> None:
     assert read(ROWS | {"cell_v_min": [3.8] * 3}, optional=OPTIONAL_SIGNALS).names == (
-        *REQUIRED_SIGNALS,
+        *NEEDED_SIGNALS,
         "cell_voltage_min",
     )
     with pytest.raises(TelemetryError, match=r"missing column\(s\) 'temp_min'; there were: 'time'"):
-        read_signals(ROWS, (*REQUIRED_SIGNALS, "temp_min"), "discharge_positive")
+        read_signals(ROWS, (*NEEDED_SIGNALS, "temp_min"), "discharge_positive")
     with pytest.raises(TelemetryError, match="unknown signal 'speed': there are voltage, current"):
         read(optional=("speed",))
     with pytest.raises(TelemetryError, match="duplicate columns for 'temp': 'temp', 'temp_max'; keep one"):
@@ -231,7 +231,7 @@ def test_points_in_time(column: Any, name: str) -> None:
     data = {key: value[:1] for key, value in with_time(column, name).items()}
     assert read(data).time.tolist() == [1_555_403_211.5]
     reading = {key: value[0] for key, value in data.items()}
-    assert SignalReader(REQUIRED_SIGNALS, "discharge_positive").reading_of(reading)[0] == 1_555_403_211.5
+    assert SignalReader(NEEDED_SIGNALS, "discharge_positive").reading_of(reading)[0] == 1_555_403_211.5
 
 
 @pytest.mark.parametrize(
@@ -281,10 +281,10 @@ names = {
 @given(st.data(), st.sampled_from(["discharge_positive", "charge_positive"]))
 def test_one_by_one_has_the_bits_of_a_table(data: st.DataObject, sign: Any) -> None:
     columns = {data.draw(st.sampled_from(names[signal])): data.draw(st.lists(cells, min_size=3, max_size=3))
-               for signal in REQUIRED_SIGNALS}  # fmt: skip
+               for signal in NEEDED_SIGNALS}  # fmt: skip
     columns["time_ms"] = data.draw(st.lists(st.integers(0, 10**13), min_size=3, max_size=3))
     table = read(columns, sign)
-    reader = SignalReader(REQUIRED_SIGNALS, sign)
+    reader = SignalReader(NEEDED_SIGNALS, sign)
     for row in range(3):
         time, reading = reader.reading_of({name: column[row] for name, column in columns.items()})
         assert all(type(value) is float for value in (time, *reading))
@@ -292,8 +292,8 @@ def test_one_by_one_has_the_bits_of_a_table(data: st.DataObject, sign: Any) -> N
 
 
 def test_a_reader_of_keywords() -> None:
-    reader = SignalReader(REQUIRED_SIGNALS, "charge_positive", optional=("temp_min",))
-    assert reader.names == (*REQUIRED_SIGNALS, "temp_min")
+    reader = SignalReader(NEEDED_SIGNALS, "charge_positive", optional=("temp_min",))
+    assert reader.names == (*NEEDED_SIGNALS, "temp_min")
     given_one = {"time": 3, "voltage": np.float32(350.0), "current": 41, "temp": None, "soc": 80.0, "driver": "x"}
     time, reading = reader.reading_of(given_one)
     assert (time, reading[:2], reading[3]) == (3.0, [350.0, -41.0], 80.0)

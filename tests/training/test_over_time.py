@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 from ev_qa_framework import EVBatteryAnalyzer
 from ev_qa_runtime import Detector, ShadowDetector, load_model, sidecar
 from ev_qa_runtime.errors import ArtifactError, ConfigurationError, TelemetryError
+from ev_qa_runtime.event_document import event_document
 from ev_qa_runtime.events import Event
 from ev_qa_runtime.fleet_monitor import FleetMonitor, Vehicles
-from ev_qa_runtime.monitored_verdicts import MonitoredVerdicts, event_summary
+from ev_qa_runtime.monitored_verdicts import MonitoredVerdicts
 from ev_qa_runtime.severity import SEVERITY_OF_CODE
 
 ROOT = Path(__file__).parents[2]
@@ -79,7 +80,7 @@ def events_by_vehicle(events: tuple[Event, ...]) -> dict[str, list[str]]:
     """Without row numbers, which count the table's rows in a batch and the vehicle's in a stream."""
     found: dict[str, list[str]] = {}
     for event in events:
-        plain = {key: value for key, value in event_summary(event).items() if not key.endswith("_row")}
+        plain = {key: value for key, value in event_document(event).items() if not key.endswith("_row")}
         found.setdefault(event.vehicle, []).append(json.dumps(plain))
     return found
 

@@ -14,8 +14,8 @@ import pytest
 
 from ev_qa_framework.quality_rule import LEAST_STALE_AFTER_S, fit_quality_rule
 from ev_qa_runtime import TelemetryError
+from ev_qa_runtime.physics.recipe import NEEDED_SIGNALS, OPTIONAL_SIGNALS
 from ev_qa_runtime.reading_quality import QualityRule, ReadingQuality, quality_rule_document, quality_rule_of
-from ev_qa_runtime.signal_names import OPTIONAL_SIGNALS, REQUIRED_SIGNALS
 from ev_qa_runtime.signals import SignalTable, read_signals
 from ev_qa_runtime.strict_json import Members
 
@@ -33,7 +33,7 @@ def trip(path: Path, every: int = 1) -> pd.DataFrame:
 
 
 def read(frame: Any) -> SignalTable:
-    return read_signals(frame, REQUIRED_SIGNALS, "discharge_positive", optional=OPTIONAL_SIGNALS)
+    return read_signals(frame, NEEDED_SIGNALS, "discharge_positive", optional=OPTIONAL_SIGNALS)
 
 
 def found(rule: QualityRule, frame: pd.DataFrame) -> Counter[tuple[str, str]]:
@@ -59,7 +59,7 @@ def rule(held_out: list[Path]) -> QualityRule:
 
 def test_what_is_learnt(rule: QualityRule) -> None:
     by_name = {quality.signal: quality for quality in rule.signals}
-    assert tuple(by_name) == REQUIRED_SIGNALS
+    assert tuple(by_name) == NEEDED_SIGNALS
     assert rule.stale_after_s == LEAST_STALE_AFTER_S
     assert {quality.resolution for quality in rule.signals} == {0.1}
     assert [quality.driver for quality in rule.signals] == ["current", "voltage", "heat", "charge"]
@@ -165,7 +165,7 @@ def test_tables_of_every_library(form: Callable[[pd.DataFrame], Any], zone: str 
     table = read(form(frame))
     assert table.time.tolist() == seconds.tolist()
     assert table.vehicles == (HEALTHY[0].stem,)
-    np.testing.assert_array_equal(table.values, frame[list(REQUIRED_SIGNALS)].to_numpy())
+    np.testing.assert_array_equal(table.values, frame[list(NEEDED_SIGNALS)].to_numpy())
 
 
 def test_nanoseconds_of_pandas() -> None:

@@ -7,6 +7,7 @@ import gzip
 import io
 import sys
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +35,7 @@ class Chunk(Generic[Read]):
     bytes_read: int
 
 
-class CsvRows(Generic[Read]):
+class CsvRows(ABC, Generic[Read]):
     """A CSV file with a header line, read once, in chunks of what a subclass makes of the cells.
 
     ``rows`` picks data rows as a Python slice with step 1 would. Use as a context manager; iterate once.
@@ -104,12 +105,13 @@ class CsvRows(Generic[Read]):
                 f"{self.path}: line {self._reader.line_num + 1}: not readable as CSV: {error}"
             ) from None
 
+    @abstractmethod
     def _match(self) -> None:
         """Find the columns in the header; ``TelemetryError`` where one is missing or there twice."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _chunk(self, cells: list[list[str]]) -> Chunk[Read]:
-        raise NotImplementedError
+        """What these rows hold."""
 
     def _bytes_read(self) -> int:
         return self._raw.tell() if self._raw.seekable() else 0

@@ -5,24 +5,23 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ev_qa_runtime.errors import ArtifactError
 from ev_qa_runtime.events import Event
 from ev_qa_runtime.severity import SEVERITY_OF_CODE
 from ev_qa_runtime.strict_json import Members
 
 
 def event_document(event: Event) -> dict[str, Any]:
-    """The event as a JSON object; ``peak_score`` null where there was none."""
+    """The event as a JSON object, as results and commands show it; ``peak_score`` null where there was none."""
     document = {name: getattr(event, name) for name in Event.__slots__}
-    score = None if math.isnan(event.peak_score) else event.peak_score
-    return document | {"peak_score": score, "severity": str(event.severity), "reasons": list(map(list, event.reasons))}
+    return document | {
+        "peak_score": None if math.isnan(event.peak_score) else event.peak_score,
+        "severity": str(event.severity),
+        "reasons": [{"reason": reason, "rows": rows} for reason, rows in event.reasons],
+    }
 
 
 def event_of(section: Members) -> Event:
     """An event from its JSON object."""
-    reasons = [tuple(item) if isinstance(item, list) else () for item in section.items("reasons")]
-    if not all(len(item) == 2 and isinstance(item[0], str) and type(item[1]) is int for item in reasons):
-        raise ArtifactError("an event's reasons must be pairs of a text and a number of rows")
     score = _optional_number(section, "peak_score")
     return Event(
         vehicle=section.text("vehicle"),
@@ -34,7 +33,7 @@ def event_of(section: Members) -> Event:
         peak_time=_optional_number(section, "peak_time"),
         peak_score=math.nan if score is None else score,
         severity=section.choice("severity", SEVERITY_OF_CODE),
-        reasons=tuple((text, count) for text, count in reasons),
+        reasons=tuple((item.text("reason"), item.integer("rows")) for item in section.sections("reasons")),
         rows=section.integer("rows"),
         open=section.any("open") is True,
     )

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ev_qa_runtime.contract import ModelContract
+from ev_qa_runtime.contract import CurrentSign, FeatureSpec, ModelContract
 from ev_qa_runtime.features import Telemetry, read_telemetry
+
+if TYPE_CHECKING:
+    from ev_qa_runtime.monitoring import Monitoring
 
 
 def read_for(contract: ModelContract, data: Any) -> Telemetry:
@@ -18,11 +22,18 @@ def read_for(contract: ModelContract, data: Any) -> Telemetry:
     ``TelemetryError`` as :func:`~ev_qa_runtime.features.read_telemetry` and
     :func:`~ev_qa_runtime.signals.read_signals` do.
     """
-    if contract.monitoring is None or isinstance(data, Telemetry) or are_features(data, len(contract.features)):
-        return read_telemetry(data, contract.features)
+    return read_input(data, contract.features, contract.monitoring, contract.current_sign)
+
+
+def read_input(
+    data: Any, features: Sequence[FeatureSpec], monitoring: Monitoring | None, current_sign: CurrentSign
+) -> Telemetry:
+    """:func:`read_for`, of a model that has no contract yet."""
+    if monitoring is None or isinstance(data, Telemetry) or are_features(data, len(features)):
+        return read_telemetry(data, features)
     from ev_qa_runtime.fleet_monitor import FleetMonitor  # noqa: PLC0415 - models that judge readings alone do without
 
-    return FleetMonitor(contract.monitoring, current_sign=contract.current_sign).read(data)
+    return FleetMonitor(monitoring, current_sign=current_sign).read(data)
 
 
 def are_features(data: Any, count: int) -> bool:

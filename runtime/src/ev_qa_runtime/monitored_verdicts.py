@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ev_qa_runtime.event_document import event_document
 from ev_qa_runtime.events import Event
 from ev_qa_runtime.features import Telemetry
 from ev_qa_runtime.severity import SEVERITY_OF_CODE, IntArray, Severity
@@ -82,7 +83,7 @@ class MonitoredVerdicts(Verdicts):
             "reasons": self.telemetry.reason_counts(),
             "invalid_reasons": self._invalid_reasons(),
             "remark": self.telemetry.remark,
-            "events": [event_summary(event) for event in self.events],
+            "events": [event_document(event) for event in self.events],
         }
 
     def _invalid_reasons(self) -> dict[str, int]:
@@ -106,21 +107,3 @@ def judged(telemetry: MonitoredTelemetry, forest: Verdicts) -> tuple[IntArray, I
         if forced > 0:
             label[row] = -1
     return label, severity
-
-
-def event_summary(event: Event) -> dict[str, Any]:
-    """An event as plain JSON types; a score that is not there is None."""
-    return {
-        "vehicle": event.vehicle,
-        "severity": str(event.severity),
-        "start_row": event.start_row,
-        "end_row": event.end_row,
-        "start_time": event.start_time,
-        "end_time": event.end_time,
-        "peak_row": event.peak_row,
-        "peak_time": event.peak_time,
-        "peak_score": event.peak_score if event.peak_score == event.peak_score else None,
-        "rows": event.rows,
-        "reasons": [{"reason": reason, "rows": rows} for reason, rows in event.reasons],
-        "open": event.open,
-    }

@@ -133,9 +133,6 @@ _NAMINGS = {
 SIGNALS = tuple(name for name in _NAMINGS if name not in (TIME, VEHICLE))
 """Signals in their usual order; all that :mod:`ev_qa_runtime.signals` reads beside time and vehicle."""
 
-REQUIRED_SIGNALS = SIGNALS[:4]
-OPTIONAL_SIGNALS = SIGNALS[4:]
-
 
 @lru_cache(maxsize=1)
 def _conversions() -> dict[str, dict[str, Conversion]]:
@@ -162,11 +159,6 @@ def _specs() -> dict[str, FeatureSpec]:
     return {
         signal: FeatureSpec(signal, _NAMINGS[signal].unit, tuple(names)) for signal, names in _conversions().items()
     }
-
-
-def unit_of(signal: str) -> str:
-    """The unit that ``signal`` is in once it is read, such as ``"degC"``."""
-    return _NAMINGS[signal].unit or ""
 
 
 def check_signals(signals: Iterable[str]) -> None:

@@ -193,19 +193,18 @@ class EVBatteryAnalyzer(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # s
 
     def _forest_scores(self, telemetry: Telemetry) -> Scorer:
         """The scores of a forest that is fitted on ``telemetry``."""
-        return SklearnBackend(self._fitted_pipeline(telemetry)).score_samples
+        return SklearnBackend(self._fitted_pipeline(fitting_rows(telemetry), telemetry.names)).score_samples
 
-    def _fitted_pipeline(self, telemetry: Telemetry) -> Pipeline:
-        rows = fitting_rows(telemetry)
+    def _fitted_pipeline(self, rows: FloatArray, names: tuple[str, ...]) -> Pipeline:
         if isinstance(self.max_samples, float) and self.max_samples * len(rows) < 1:
             raise ConfigurationError(f"max_samples must reach one row, not {self.max_samples!r} of {len(rows)}")
         pipeline = build_pipeline(**{name: getattr(self, name) for name in _FOREST_PARAMETERS})
-        fit_pipeline(pipeline, pd.DataFrame(rows, columns=list(telemetry.names)))
+        fit_pipeline(pipeline, pd.DataFrame(rows, columns=list(names)))
         return pipeline
 
     def _fit_forest(self, X: Any, telemetry: Telemetry, specs: tuple[FeatureSpec, ...], sign: CurrentSign) -> Self:
-        pipeline = self._fitted_pipeline(telemetry)
         rows = fitting_rows(telemetry)
+        pipeline = self._fitted_pipeline(rows, telemetry.names)
         self._trained = TrainedModel(
             backend=SklearnBackend(pipeline),
             features=with_statistics(specs, rows),

@@ -20,8 +20,6 @@ from ev_qa_runtime.errors import TelemetryError
 from ev_qa_runtime.physics.extractor import PhysicsExtractor
 from ev_qa_runtime.physics.filters import RELAXATION_TIMES_S
 from ev_qa_runtime.physics.recipe import (
-    NEEDED_SIGNALS,
-    OPTIONAL_SIGNALS,
     PhysicsRecipe,
     Relaxation,
     ThermalModel,
@@ -60,17 +58,6 @@ class _Rows:
     soc_rise: FloatArray
     charge_drawn: FloatArray
     step: FloatArray
-
-
-def recipe_signals(table: SignalTable) -> tuple[str, ...]:
-    """The signals that a recipe fitted on ``table`` reads: the needed ones, and cells and probes where they are given.
-
-    Raises ``TelemetryError`` naming the needed one that is not there.
-    """
-    if missing := [name for name in NEEDED_SIGNALS if name not in table.names]:
-        raise TelemetryError(f"physics features need {', '.join(NEEDED_SIGNALS)}: {', '.join(missing)} is missing")
-    given = [name for name in OPTIONAL_SIGNALS if name in table.names]
-    return (*NEEDED_SIGNALS, *given)
 
 
 def fit_recipe(table: SignalTable, usable: npt.NDArray[np.bool_]) -> PhysicsRecipe:

@@ -11,9 +11,9 @@ import numpy as np
 
 from ev_qa_framework.backends import ScoringBackend
 from ev_qa_runtime.contract import CurrentSign, FeatureSpec, ModelContract, Thresholds, TrainingRecord
-from ev_qa_runtime.features import Telemetry, read_telemetry
+from ev_qa_runtime.features import Telemetry
 from ev_qa_runtime.fleet_monitor import FleetMonitor
-from ev_qa_runtime.model_input import are_features
+from ev_qa_runtime.model_input import are_features, read_input
 from ev_qa_runtime.monitoring import Monitoring
 from ev_qa_runtime.severity import FloatArray
 from ev_qa_runtime.verdict import Verdicts
@@ -57,14 +57,12 @@ class TrainedModel:
 
     def read(self, data: Any) -> Telemetry:
         """What the back end takes, from telemetry; ``TelemetryError`` where that cannot be read."""
-        if self.monitoring is None or isinstance(data, Telemetry) or are_features(data, len(self.features)):
-            return read_telemetry(data, self.features)
-        return FleetMonitor(self.monitoring, current_sign=self.current_sign).read(data)
+        return read_input(data, self.features, self.monitoring, self.current_sign)
 
     def verdicts(self, data: Any, thresholds: Thresholds) -> Verdicts:
         """Score and judge every row; a model over time gives events as well."""
         if self.monitoring is None or are_features(data, len(self.features)):
-            return self.backend.verdicts(read_telemetry(data, self.features), thresholds)
+            return self.backend.verdicts(self.read(data), thresholds)
         backend = self.backend
         monitor = FleetMonitor(
             self.monitoring,

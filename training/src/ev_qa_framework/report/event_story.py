@@ -12,10 +12,10 @@ import numpy as np
 from ev_qa_framework.report.judged import Judged
 from ev_qa_framework.time_scale import clock_text, duration_text
 from ev_qa_runtime.detector import Detector
+from ev_qa_runtime.event_document import event_document
 from ev_qa_runtime.events import Event
 from ev_qa_runtime.explanation import Explanation
 from ev_qa_runtime.features import Telemetry
-from ev_qa_runtime.monitored_verdicts import event_summary
 from ev_qa_runtime.phrases import explain_in_words
 from ev_qa_runtime.reading_quality import FindingKind
 from ev_qa_runtime.severity import SEVERITY_OF_CODE, IntArray, Severity
@@ -93,7 +93,7 @@ class EventStory:
         """Plain JSON types."""
         return (
             {"number": self.number}
-            | event_summary(self.event)
+            | event_document(self.event)
             | {
                 "lasting": self.lasting,
                 "raised_by": list(self.speakers),
