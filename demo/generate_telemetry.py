@@ -41,16 +41,19 @@ def main() -> int:
         metavar="DIR",
         help="folder for the CSV files and manifest.json (default: telemetry/ beside this script)",
     )
-    output: Path = parser.parse_args().output
+    parser.add_argument("--seed", type=int, default=SEED, metavar="N", help="other trips of the same car")
+    options = parser.parse_args()
+    output: Path = options.output
+    seed: int = options.seed
     output.mkdir(parents=True, exist_ok=True)
     trips = HEALTHY_TRIPS + FAULTY_TRIPS
     entries = []
     for number, trip in enumerate(trips, start=1):
         print(f"[{number}/{len(trips)}] {trip.name}.csv", file=sys.stderr, flush=True)
-        content = csv_bytes(record_trip(trip, SEED))
+        content = csv_bytes(record_trip(trip, seed))
         (output / f"{trip.name}.csv").write_bytes(content)
         entries.append(manifest_entry(trip, content))
-    manifest = json.dumps(manifest_head() | {"files": entries}, indent=2) + "\n"
+    manifest = json.dumps(manifest_head(seed) | {"files": entries}, indent=2) + "\n"
     (output / "manifest.json").write_bytes(manifest.encode("utf-8"))
     return 0
 
@@ -94,10 +97,10 @@ def activity(trip: Trip) -> str:
     return f"DC up to {trip.activity.dc_current_a:.0f} A"
 
 
-def manifest_head() -> dict[str, Any]:
+def manifest_head(seed: int) -> dict[str, Any]:
     """State the facts about the whole data set for the manifest."""
     return {
-        "seed": SEED,
+        "seed": seed,
         "pybamm_version": pack.PYBAMM_VERSION,
         "pack": {
             "cells_in_series": pack.CELLS_IN_SERIES,

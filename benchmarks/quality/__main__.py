@@ -2,8 +2,9 @@
 
     python -m benchmarks.quality [--telemetry DIR|CSV ...] [--quick] [--folds N]
 
-Writes ``benchmarks/QUALITY.md`` and ``benchmarks/quality.png`` and prints the tables. Telemetry: columns time_s,
-voltage, current (positive when discharging), temp, soc and, where a fault is labelled, fault; by default the demo's.
+Writes ``benchmarks/QUALITY.md`` with its pictures ``quality.png`` and ``as_shipped.png`` and prints the tables.
+Telemetry: columns time_s, voltage, current (positive when discharging), temp, soc and, where a fault is labelled,
+fault; by default the demo's.
 ``--quick`` is a smoke run: few trees and the first rows of few trips, results into ``build/``.
 """
 
@@ -14,15 +15,18 @@ import datetime
 import platform
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 from benchmarks import footprint
 from benchmarks.engines.base import UnavailableError
-from benchmarks.quality import adbench, heatmap, report, severities
+from benchmarks.quality import adbench, as_shipped, heatmap, report, severities
 from benchmarks.quality.detectors import detectors
-from benchmarks.quality.evaluation import Evaluation, evaluate
+from benchmarks.quality.evaluation import evaluate
+from benchmarks.quality.shipped import shipped
+from benchmarks.quality.shipped_report import shipped_section
 from benchmarks.quality.trips import Telemetry, read_telemetry
 from benchmarks.run_all import HERE, version
 from benchmarks.workload import QUICK_TREES, TELEMETRY, TREES
@@ -31,24 +35,28 @@ LIBRARIES = ("numpy", "scikit-learn", "onnxruntime", "pyod", "isotree", "matplot
 SEEDS = 5
 QUICK_TRIPS, QUICK_FAULTY, QUICK_ROWS = 6, 3, 600
 
+Result = TypeVar("Result")
+
 
 def results(telemetry: Telemetry, ways: int, quick: bool, folder: Path) -> str:
     """Measure everything; the text of QUALITY.md."""
     started = time.monotonic()
     trees = QUICK_TREES if quick else TREES
     evaluation = evaluate(telemetry, lambda: detectors(trees), ways)
-    own = severities.held_out(telemetry, ways)
-    car = {} if quick else severities.on_the_car(severities.CAR)
+    users = as_shipped.measure(telemetry, lambda: shipped(trees), ways)
+    car = {} if quick else severities.on_the_car(severities.CAR, shipped(trees)[:2])
     sets = adbench.measure(trees, 1 if quick else SEEDS, adbench.FOLDER)
     subtitle = f"{telemetry.source}, {len(telemetry.healthy)} trips, {trees} trees"
+    areas = picture(heatmap.draw, evaluation, folder / "quality.png", subtitle)
+    events = picture(heatmap.draw_shipped, users, folder / "as_shipped.png", subtitle)
     sections = {
         "Targets": report.targets_table(evaluation),
-        "Summary": f"{report.summary_table(evaluation)}\n\n{picture(evaluation, folder, subtitle)}",
+        "Summary": f"{report.summary_table(evaluation)}\n\n{areas}",
+        "As shipped": shipped_section(users, events),
         "By fault": report.area_table(evaluation),
         "How soon": report.delay_table(evaluation),
         "Second figures": report.within_table(evaluation),
         "Simulated faults": report.simulated_table(evaluation),
-        "Severities on healthy held-out trips": report.severity_table(own),
         "A real car": "Skipped: quick run." if quick else report.car_table(car),
         "Labelled outlier sets": report.adbench_table(sets),
         "Detectors": report.detector_table(evaluation),
@@ -60,13 +68,13 @@ def results(telemetry: Telemetry, ways: int, quick: bool, folder: Path) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def picture(evaluation: Evaluation, folder: Path, subtitle: str) -> str:
+def picture(draw: Callable[[Result, Path, str], str], result: Result, file: Path, subtitle: str) -> str:
     """Draw it; the line that shows it, or says why there is none."""
     try:
-        heatmap.draw(evaluation, folder / "quality.png", subtitle)
+        shows = draw(result, file, subtitle)
     except UnavailableError as error:
         return f"No picture: {error}."
-    return "![ROC-AUC by fault and detector](quality.png)"
+    return f"![{shows}]({file.name})"
 
 
 def header(telemetry: Telemetry, ways: int, trees: int, quick: bool, seconds: float) -> str:

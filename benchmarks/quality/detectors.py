@@ -186,8 +186,11 @@ class PhysicsRecipe(PhysicsForest):
 class Peer(Calibrated):
     """A model of somebody else on rows of a kind; rows with a missing value are left out of fitting, and anomalous."""
 
-    def __init__(self, name: str, setup: str, rows: Rows, make: Callable[[], tuple[Any, Scorer]]) -> None:
+    def __init__(
+        self, name: str, setup: str, rows: Rows, make: Callable[[], tuple[Any, Scorer]], default: DefaultThreshold
+    ) -> None:
         self.name, self.setup = f"{name}, {rows.name}", f"{setup}; on {rows.columns}"
+        self.default, self._default = default
         self._rows, self._make = rows, make
 
     def fit(self, trips: Trips) -> None:
@@ -205,9 +208,21 @@ class Peer(Calibrated):
             scores[complete] = -np.asarray(self._anomaly(self._model, rows[complete]), np.float64)
         return scores
 
+    def outliers(self, trip: pd.DataFrame) -> npt.NDArray[np.bool_]:
+        """Bool [N]: the rows that the library calls outliers when nothing is set, and those with a missing value."""
+        outliers: npt.NDArray[np.bool_] = -self.score(trip) > self._default(self._model)
+        return outliers
+
 
 Scorer = Callable[[Any, FloatArray], npt.ArrayLike]
 """Anomaly of rows under a fitted model, higher is more anomalous."""
+
+DefaultThreshold = tuple[str, Callable[[Any], float]]
+"""The anomaly above which a library calls a row an outlier when nothing is set, of a fitted model; and its name."""
+
+BY_CONTAMINATION: DefaultThreshold = ("`contamination` 0.1, its default", lambda model: float(model.threshold_))
+BY_HALF: DefaultThreshold = ("scores above 0.5, for it has no labels", lambda _: 0.5)
+BY_THREE_SIGMA: DefaultThreshold = ("more than three standard deviations", lambda _: 3.0)
 
 
 class SigmaLimits:
@@ -232,7 +247,7 @@ def predicted(model: Any, rows: FloatArray) -> npt.ArrayLike:
     return scores
 
 
-def peers(rows: Rows, trees: int) -> list[Detector]:
+def peers(rows: Rows, trees: int) -> list[Peer]:
     """PyOD's forest and ECOD, isotree, and limits of so many standard deviations."""
 
     def iforest() -> tuple[Any, Scorer]:
@@ -247,10 +262,22 @@ def peers(rows: Rows, trees: int) -> list[Detector]:
         return forest(ntrees=trees, sample_size=256, ndim=1, max_depth=8, random_seed=SEED, **settings), predicted
 
     return [
-        Peer("3-sigma", "limits at so many standard deviations off the mean, the worst column counts", rows, sigma),
-        Peer("PyOD IForest", "`pyod.models.iforest.IForest`, as many trees", rows, iforest),
-        Peer("PyOD ECOD", "`pyod.models.ecod.ECOD`, which ranks a trip's rows together", rows, ecod),
-        Peer("isotree", "`isotree.IsolationForest`, as many trees of 256 rows, `ndim=1`, random splits", rows, isotree),
+        Peer(
+            "3-sigma",
+            "limits at so many standard deviations off the mean, the worst column counts",
+            rows,
+            sigma,
+            BY_THREE_SIGMA,
+        ),
+        Peer("PyOD IForest", "`pyod.models.iforest.IForest`, as many trees", rows, iforest, BY_CONTAMINATION),
+        Peer("PyOD ECOD", "`pyod.models.ecod.ECOD`, which ranks a trip's rows together", rows, ecod, BY_CONTAMINATION),
+        Peer(
+            "isotree",
+            "`isotree.IsolationForest`, as many trees of 256 rows, `ndim=1`, random splits",
+            rows,
+            isotree,
+            BY_HALF,
+        ),
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,10 @@ from benchmarks.engines.base import UnavailableError
 from benchmarks.faults import FAULT_KINDS, KIND_OF, inject
 from benchmarks.pack_estimate import PackEstimate
 from benchmarks.quality import __main__ as command
-from benchmarks.quality import adbench, severities
+from benchmarks.quality import adbench, as_shipped, severities
 from benchmarks.quality.alarms import delay, delay_text, false_alarms_per_100h, healthy_alarms
 from benchmarks.quality.areas import PairedTrips, draws, wins
+from benchmarks.quality.as_shipped import Case, found_in, onset_of
 from benchmarks.quality.detectors import (
     ALARM_RATE,
     UNJUDGED,
@@ -23,6 +25,8 @@ from benchmarks.quality.detectors import (
     PhysicsRecipe,
     RawRecipe,
     RawSignals,
+    Trips,
+    fleet,
     peers,
 )
 from benchmarks.quality.evaluation import area, evaluate
@@ -35,14 +39,18 @@ from benchmarks.quality.report import (
     within_table,
 )
 from benchmarks.quality.severities import Shares
+from benchmarks.quality.shipped import RULE, JudgedTrip, ShippedPeer, ShippedPhysics, with_events
+from benchmarks.quality.shipped_report import shipped_section
 from benchmarks.quality.trips import Telemetry, cut, folds, read_telemetry
 from benchmarks.workload import TELEMETRY
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
+from ev_qa_framework import EVBatteryAnalyzer
 from ev_qa_runtime.errors import TelemetryError
 
+SHIPPED_PICTURE = "Faults found as shipped, by fault and detector"
 SCORES = st.lists(st.sampled_from([-0.9, -0.7, -0.5, -0.3, -np.inf]), min_size=1, max_size=30)
 
 
@@ -232,9 +240,171 @@ def test_shares() -> None:
 
 
 def test_absent_data_are_said_to_be(tmp_path: Path) -> None:
-    assert severities.on_the_car(tmp_path / "car4.csv") == {}
+    assert severities.on_the_car(tmp_path / "car4.csv", []) == {}
     assert adbench.measure(10, 1, tmp_path) == []
     assert adbench_table([]).startswith("Skipped, not at ../shared/data/adbench: 2_annthyroid, ")
+
+
+def judged(codes: list[int]) -> JudgedTrip:
+    trip = pd.DataFrame({"time_s": np.arange(len(codes)) * 2.0})
+    return with_events(trip, np.array(codes))
+
+
+def case(kind: str, fault: list[int]) -> Case:
+    table = pd.DataFrame({"time_s": np.arange(len(fault)) * 2.0, "fault": fault})
+    return Case(kind, table, onset_of(table))
+
+
+def test_what_was_found_by_hand() -> None:
+    """Rows every 2 s, the fault from row 20 (40 s) on; three of five rows make an event."""
+    fault = [0] * 20 + [1] * 80
+    nothing = found_in(judged([0] * 100), case("stuck", fault))
+    assert np.isnan([nothing.start, nothing.known, nothing.critical]).all()
+    codes = [0] * 30 + [1, 0, 1, 0, 2] + [0] * 50 + [2, 2, 2] + [0] * 12
+    found = found_in(judged(codes), case("stuck", fault))
+    assert (found.start, found.known) == (20.0, 28.0)
+    assert found.critical == 2.0 * (30 + 5 + 50) - 40.0
+    assert (found.flagged, found.flagged_critical, found.invalid) == (6 / 80, 4 / 80, 0.0)
+    two_rows = found_in(judged([0] * 30 + [1, 1] + [0] * 68), case("stuck", fault))
+    assert np.isnan(two_rows.start)
+
+
+def test_an_event_that_began_before_the_onset_does_not_count() -> None:
+    fault = [0] * 20 + [1] * 80
+    early = judged([0] * 19 + [2] * 81)
+    assert len(early.events) == 1
+    assert np.isnan(found_in(early, case("stuck", fault)).start)
+    on_time = found_in(judged([0] * 20 + [2] * 80), case("stuck", fault))
+    assert (on_time.start, on_time.known, on_time.critical) == (0.0, 4.0, 0.0)
+
+
+def test_invalid_readings_make_no_event_but_are_counted() -> None:
+    """Of a fault that comes and goes, only the rows in which it is present."""
+    fault = [0] * 20 + [1, 0] * 40
+    found = found_in(judged([0] * 20 + [-1, 1, -1, 0] * 20), case("dropout", fault))
+    assert (found.flagged, found.invalid) == (0.0, 1.0)
+
+
+@given(st.lists(st.sampled_from([-1, 0, 0, 1, 2]), min_size=1, max_size=80), st.integers(0, 79))
+def test_what_is_found_follows_from_the_rows(codes: list[int], onset: int) -> None:
+    """An event is known at the first row by which k of the last n judged rows, none before its start, were flagged."""
+    onset = min(onset, len(codes) - 1)
+    found = found_in(judged(codes), case("stuck", [0] * onset + [1] * (len(codes) - onset)))
+    assert np.isnan(found.start) == np.isnan(found.known)
+    if np.isnan(found.start):
+        return
+    start, known = (round(seconds / 2.0) + onset for seconds in (found.start, found.known))
+    assert onset <= start <= known
+    window = [code for code in codes[start : known + 1] if code >= 0]
+    assert codes[start] > 0
+    assert codes[known] > 0
+    assert sum(code > 0 for code in window) == RULE.k
+    assert len(window) <= RULE.n
+    assert not found.critical < found.start
+
+
+class Fixed:
+    """Says CRITICAL wherever the voltage is 0; learns nothing."""
+
+    setup = "fixed"
+
+    def __init__(self, name: str) -> None:
+        self.name, self.trained_on = name, 0
+
+    def fit(self, trips: Trips) -> None:
+        if self.name == "absent":
+            raise UnavailableError("not on this machine")
+        self.trained_on = len(trips)
+
+    def judge(self, trips: Trips) -> list[JudgedTrip]:
+        return [with_events(trip, np.where(trip["voltage"] == 0.0, 2, 0)) for trip in trips]
+
+
+def test_every_trip_is_judged_once_by_a_detector_that_never_saw_it(demo: Telemetry) -> None:
+    made: list[Fixed] = []
+
+    def makers() -> list[Fixed]:
+        made.extend([Fixed("fixed"), Fixed("absent")])
+        return made[-2:]
+
+    result = as_shipped.measure(demo, makers, 3, [KIND_OF["voltage_dropout"]])
+    assert result.skipped == {"absent": "not on this machine"}
+    assert [fixed.trained_on for fixed in made] == [4, 0, 4, 0, 4, 0]
+    shown = result.shown["fixed"]
+    assert {kind: len(found) for kind, found in shown.found.items()} == {
+        "voltage_dropout": 6,
+        as_shipped.SIMULATED: 3 * len(demo.faulty),
+        as_shipped.NO_FAULT: 6,
+    }
+    assert (shown.values("voltage_dropout", "flagged_critical") == 1.0).all()
+    assert np.isfinite(shown.values("voltage_dropout", "critical")).any()
+    assert np.isnan(shown.values(as_shipped.NO_FAULT, "start")).all()
+    assert sum(trip.alarms for trip in shown.events) == 0
+    section = shipped_section(result, "")
+    assert "| absent | skipped: not on this machine |" in section
+    assert "| fixed | 0 (0–0) | 0 (0–0) | 0.00 % | 0.00 % | 0.00 % |" in section
+    with pytest.raises(TelemetryError, match="6 healthy trips do not make 7 folds"):
+        as_shipped.measure(demo, makers, 7)
+
+
+def test_the_physics_recipe_is_judged_as_its_users_judge(demo: Telemetry) -> None:
+    """Several trips at once give what each gives alone, with row numbers of its own."""
+    tables = [trip.table for trip in demo.healthy]
+    recipe = ShippedPhysics(20)
+    recipe.fit(tables[:5])
+    stuck = inject(KIND_OF["voltage_stuck"], tables[5], PackEstimate.of(tables))
+    both = recipe.judge([tables[5], stuck])
+    alone = recipe.judge([stuck])[0]
+    assert (both[1].severity == alone.severity).all()
+    rows = [(event.start_row, event.end_row, event.peak_row, event.severity) for event in alone.events]
+    assert rows == [(event.start_row, event.end_row, event.peak_row, event.severity) for event in both[1].events]
+    assert rows
+    analyzer = EVBatteryAnalyzer(n_estimators=20, features="physics", current_sign="discharge_positive")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        verdicts = analyzer.fit(fleet(tables[:5])).verdicts(fleet([stuck]))
+    assert (verdicts.severity == alone.severity).all()
+    assert [event.start_row for event in verdicts.events] == [first for first, *_ in rows]
+    assert (recipe.rows(stuck) == recipe.rows(stuck.copy()))[verdicts.telemetry.valid].all()
+
+
+def test_few_trips_are_picked_evenly_or_not_at_all(demo: Telemetry) -> None:
+    tables = [trip.table for trip in demo.healthy]
+    few = ShippedPhysics(20, 3)
+    few.fit(tables)
+    other = ShippedPhysics(20)
+    other.fit([tables[0], tables[2], tables[4]])
+    assert (few.judge(tables[5:])[0].severity == other.judge(tables[5:])[0].severity).all()
+    assert (few.rows(tables[5]) == other.rows(tables[5])).all()
+    with pytest.raises(UnavailableError, match="there are 3 trips to fit on"):
+        ShippedPhysics(20, 3).fit(tables[:3])
+
+
+@pytest.mark.parametrize("number", range(3), ids=["3-sigma", "IForest", "ECOD"])
+def test_a_peer_flags_what_its_library_calls_outliers(number: int, demo: Telemetry) -> None:
+    """PyOD: a tenth of what it was fitted on."""
+    peer, tables = peers(RawSignals(), 20)[number], [trip.table for trip in demo.healthy]
+    try:
+        ShippedPeer(peer).fit(tables)
+    except UnavailableError as error:
+        pytest.skip(str(error))
+    odd = tables[0].copy()
+    odd.loc[5:9, ["voltage", "temp", "soc"]] = [0.0, 90.0, 0.0]
+    odd.loc[10, "temp"] = np.nan
+    found = ShippedPeer(peer).judge([odd])[0]
+    assert (found.severity[5:11] == 1).all()
+    assert set(found.severity) <= {0, 1}
+    if number > 0:
+        assert peer._model.contamination == 0.1
+        assert (peer.outliers(tables[1]) == peer._model.predict(RawSignals().rows(tables[1]))).all()
+    else:
+        assert (found.severity > 0).mean() < 0.1
+
+
+def test_the_real_car_is_said_to_be_skipped_where_it_cannot_be_fitted(tmp_path: Path, demo: Telemetry) -> None:
+    file = tmp_path / "car4.csv"
+    demo.healthy[0].table.to_csv(file, index=False)
+    assert severities.on_the_car(file, [Fixed("absent")]) == {"absent": "skipped: not on this machine"}
 
 
 @pytest.mark.skipif(not adbench.FOLDER.exists(), reason="the labelled sets are not at ../shared/data/adbench")
@@ -254,5 +424,7 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
     assert capsys.readouterr().out == f"{written}\n"
     assert "**quick run: figures mean nothing**" in written
     assert all(f"| {kind.name} |" in written for kind in FAULT_KINDS)
-    shown = "![ROC-AUC by fault and detector](quality.png)" in written
-    assert shown is (tmp_path / "build" / "quality.png").exists()
+    assert "### By fault: physics recipe\n" in written
+    assert "| physics recipe, 10 trips | skipped: there are 4 trips to fit on |" in written
+    for what, file in (("ROC-AUC by fault and detector", "quality.png"), (SHIPPED_PICTURE, "as_shipped.png")):
+        assert (f"![{what}]({file})" in written) is (tmp_path / "build" / file).exists()
