@@ -150,3 +150,18 @@ def test_the_sentences_say_which_unit() -> None:
 
 def test_the_bound_on_trips_counts_the_new_one() -> None:
     assert RECORD.trip_bound == 2 / 8
+
+
+def test_what_the_intervals_are_for_rides_along() -> None:
+    later = dataclasses.replace(RECORD, interval_hours=0.875)
+    text = json.dumps(calibration_document(later))
+    assert json.loads(text)["interval_hours"] == 0.875
+    assert read(text) == later
+    assert later.intervals.startswith("95 % intervals for what 0.875 h or more of new driving show")
+
+
+def test_records_of_before_say_what_theirs_are_for() -> None:
+    assert RECORD.interval_hours is None
+    assert RECORD.intervals.startswith("95 % intervals for the mean of trips like the 7 calibrated on")
+    with pytest.raises(ArtifactError, match=r"must be for some hours of driving, not 0\.0"):
+        read(changed(interval_hours=0.0))

@@ -12,12 +12,13 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from ev_qa_runtime import Detector, __version__
-from ev_qa_runtime.__main__ import main
+from ev_qa_runtime.__main__ import _table, main
 from ev_qa_runtime.model_version import ModelVersion
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -480,3 +481,25 @@ def test_help_tells_the_exit_codes(arguments: list[str], capsys: pytest.CaptureF
 
 def test_the_version_is_told(run: Run) -> None:
     assert run("--version").stdout == f"ev-qa-runtime {__version__}\n"
+
+
+EVENT: dict[str, Any] = {
+    "vehicle": "car", "severity": "WARNING", "start_row": 3, "end_row": 9, "start_time": 0.25, "end_time": 12345678.5,
+    "peak_score": -0.6, "reasons": [{"reason": letter, "rows": 2} for letter in "abcde"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("times", "shown"),
+    [
+        ((0.25, 12345678.5), "0.25 to 12345678.5 s"),
+        ((1772440700.0, 1772441799.0), "2026-03-02 08:38:20 to 2026-03-02 08:56:39 UTC"),
+    ],
+)
+def test_an_event_is_told_with_readable_times_and_three_reasons(times: tuple[float, float], shown: str) -> None:
+    event = EVENT | dict(zip(("start_time", "end_time"), times, strict=True))
+    told = f"car: WARNING rows 3 to 9, {shown}, lowest score -0.6000: a, b, c (and 2 more)"
+    assert _table({"events": [event]}) == f"events\n  {told}"
+    assert _table({"events": [EVENT | {"start_time": None, "end_time": None, "reasons": EVENT["reasons"][:3]}]}) == (
+        "events\n  car: WARNING rows 3 to 9, lowest score -0.6000: a, b, c"
+    )

@@ -213,8 +213,19 @@ def test_any_name_can_be_a_feature() -> None:
 
 
 def test_a_missing_column_is_named_and_so_is_what_was_there() -> None:
-    with pytest.raises(TelemetryError, match=r"^missing column\(s\) 'current', 'temp'; there were: 'Voltage', 'soc'$"):
+    others = r" \('current' may also be called '[^()]+'; all names: docs/telemetry.md\)"
+    with pytest.raises(
+        TelemetryError, match=rf"^missing column\(s\) 'current', 'temp'; there were: 'Voltage', 'soc'{others}$"
+    ):
         read_telemetry({"Voltage": [1], "soc": [50]}, FEATURES)
+    with pytest.raises(TelemetryError, match=r"^missing column\(s\) 'fan'; there were: 'soc'$"):
+        read_telemetry({"soc": [50]}, (FeatureSpec("fan"),))
+
+
+def test_a_missing_column_s_other_names_are_of_several_kinds() -> None:
+    aliases = ("fan", "fan_rpm", "blower", "blower_rpm", "vent", "cooler", "ventilator")
+    with pytest.raises(TelemetryError, match=r"'fan' may also be called 'blower', 'vent', 'cooler'; all names"):
+        read_telemetry({"soc": [50]}, (FeatureSpec("fan", None, aliases),))
 
 
 def test_nothing_at_all_is_missing_every_column() -> None:

@@ -16,13 +16,15 @@ import pytest
 
 from ev_qa_runtime import Detector, csv_telemetry, load_model, sidecar
 from ev_qa_runtime.__main__ import main
+from ev_qa_runtime.errors import ArtifactError, TelemetryError
 from ev_qa_runtime.monitored_verdicts import MonitoredVerdicts
 
 MODELS = Path(__file__).parents[1] / "data" / "models"
 MODEL = MODELS / "over_time_v1.0.0"
 TELEMETRY = Path(__file__).parents[2] / "demo" / "telemetry"
 FAULTY = TELEMETRY / "fault_resistance_x2_02.csv"
-EXPECTED: dict[str, dict[str, Any]] = json.loads((MODELS / "expected.json").read_text(encoding="utf-8"))
+ALL_EXPECTED: dict[str, dict[str, dict[str, Any]]] = json.loads((MODELS / "expected.json").read_text(encoding="utf-8"))
+EXPECTED = ALL_EXPECTED[MODEL.name]
 SIGNALS = ("time_s", "voltage", "current", "temp", "soc")
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Called = Callable[..., tuple[int, str, str]]
@@ -77,8 +79,10 @@ def without_rows(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("recording", EXPECTED)
-def test_it_says_what_it_said_on_every_machine(detector: Detector, recording: str) -> None:
-    found, expected = MAKER.figures(detector, recording), EXPECTED[recording]
+@pytest.mark.parametrize("name", ALL_EXPECTED)
+def test_it_says_what_it_said_on_every_machine(name: str, recording: str) -> None:
+    detector, expected = load_model(MODELS / name), ALL_EXPECTED[name][recording]
+    found = MAKER.figures(detector, recording)
     assert without_scores(found.pop("events")) == without_scores(expected["events"])
     assert found == {key: value for key, value in expected.items() if key != "events"}
     peaks = [
@@ -88,13 +92,59 @@ def test_it_says_what_it_said_on_every_machine(detector: Detector, recording: st
 
 
 def test_the_faults_are_among_them() -> None:
-    assert [len(figures["events"]) > 0 for figures in EXPECTED.values()] == [False, True, True]
+    assert set(ALL_EXPECTED) == set(MAKER.MODELS)
+    for expected in ALL_EXPECTED.values():
+        assert [len(figures["events"]) > 0 for figures in expected.values()] == [False, True, True]
 
 
-def test_its_sidecar_comes_back_byte_for_byte(detector: Detector) -> None:
-    data = MODEL.with_name(f"{MODEL.name}.json").read_bytes()
+@pytest.mark.parametrize("name", ALL_EXPECTED)
+def test_its_sidecar_comes_back_byte_for_byte(name: str) -> None:
+    data = (MODELS / f"{name}.json").read_bytes()
     assert json.loads(data)["schema_version"] == 2
-    assert sidecar.encode(detector.contract) == data
+    assert sidecar.encode(load_model(MODELS / name).contract) == data
+
+
+def test_the_newer_one_has_what_the_older_one_lacks() -> None:
+    old, new = (load_model(MODELS / name).contract.monitoring for name in MAKER.MODELS)
+    assert old is not None
+    assert new is not None
+    assert (old.healthy_range, old.sampling) == (None, None)
+    assert new.healthy_range is not None
+    assert new.sampling is not None
+    reasons = [
+        event["reasons"][0]["reason"]
+        for figures in ALL_EXPECTED[MAKER.MODELS[-1]].values()
+        for event in figures["events"]
+    ]
+    assert any(reason.endswith("far beyond what healthy trips showed") for reason in reasons)
+
+
+def test_another_models_state_is_refused_and_changes_nothing(detector: Detector) -> None:
+    columns = MAKER.columns(FAULTY)
+    rows = [{name: float(column[row]) for name, column in columns.items()} for row in range(60)]
+    other = load_model(MODELS / MAKER.MODELS[-1]).stream("pack")
+    stream = detector.stream("a failed restore")
+    for row in rows[:50]:
+        other.score(**row)
+        stream.score(**row)
+    before = json.dumps(stream.state())
+
+    with pytest.raises(TelemetryError, match="state of a vehicle under another model: start without it"):
+        stream.restore(other.state())
+    for broken in (
+        {"limits": 1},
+        {"events": {}},
+        {"direction": {}},
+        {"current_sign": "up"},
+        {"reader": {"quality": 1}},
+    ):
+        with pytest.raises((TelemetryError, ArtifactError), match=r"state|current_sign"):
+            detector.stream("a failed restore", stream.state() | broken)
+
+    assert json.dumps(stream.state()) == before
+    assert "recipe" in stream.state()
+    stream.restore({key: value for key, value in stream.state().items() if key != "recipe"})
+    assert json.dumps(stream.state()) == before
 
 
 # --- commands ---------------------------------------------------------------------------------------------------------

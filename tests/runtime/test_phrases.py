@@ -104,6 +104,20 @@ def test_only_what_pushes_towards_anomaly_strongest_first() -> None:
     assert explain_in_words(explanation, values, features, limit=0) == ()
 
 
+def test_a_figure_of_all_features_names_the_furthest() -> None:
+    features = [feature(name) for name in ("largest_deviation", "mean_deviation", "voltage_residual", "soc_residual")]
+    pushes = {"largest_deviation": -9.0, "mean_deviation": -8.0, "voltage_residual": -1.0, "soc_residual": 0.0}
+    words = explain_in_words(Explanation(100.0, pushes), [40.0, 9.0, -2.0, 12.0], features)
+    assert words == (
+        "state of charge 12 % above what the current adds up to",
+        "pack voltage 2 V below the model at this current",
+    )
+    untrained = [feature(spec.name, training=None) for spec in features]
+    assert explain_in_words(Explanation(100.0, pushes), [40.0, 9.0, -2.0, 12.0], untrained)[0].startswith("what is")
+    missing = explain_in_words(Explanation(100.0, pushes), [40.0, 9.0, -2.0, math.nan], features)
+    assert missing == ("pack voltage 2 V below the model at this current",)
+
+
 def test_nothing_to_say_of_a_usual_reading() -> None:
     assert explain_in_words(Explanation(100.0, {"a": 0.0, "b": 2.0}), [1.0, 2.0], [feature("a"), feature("b")]) == ()
 

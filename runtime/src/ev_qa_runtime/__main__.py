@@ -11,11 +11,15 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ev_qa_runtime import __version__, commands
-from ev_qa_runtime.exit_codes import USER_ERRORS, exit_code, one_line, printable
+from ev_qa_runtime.exit_codes import USER_ERRORS, exit_code, in_options, one_line, printable
 from ev_qa_runtime.row_range import parse_rows
 
 if TYPE_CHECKING:
     from ev_qa_runtime.trust import TrustPolicy
+
+TOLD_REASONS = 3
+FIRST_DATE_S, LAST_DATE_S = 315_532_800.0, 253_402_300_800.0
+"""1980 to 9999: seconds in between are points in time, others are counted from a start of their own."""
 
 EXIT_CODES = """exit codes:
   0  done
@@ -37,9 +41,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output has gone, as with `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except USER_ERRORS as error:
-        print(f"ev-qa-runtime: error: {one_line(error)}", file=sys.stderr)
+        print(f"ev-qa-runtime: error: {in_options(one_line(error), vars(options))}", file=sys.stderr)
         return exit_code(error)
     return 0
+
+
+def _score(given: argparse.Namespace) -> dict[str, Any]:
+    result = commands.score(given.model, given.telemetry, given.output, given.rows, _policy(given), given.current_sign)
+    if result.get("remark") is not None:
+        result["remark"] = in_options(result["remark"], vars(given))
+    return result
 
 
 def _rows(text: str) -> slice:
@@ -77,10 +88,13 @@ def _parser() -> argparse.ArgumentParser:
     score.add_argument(
         "--rows", type=_rows, default=slice(None), metavar="START:STOP", help="data rows to score, from 0"
     )
-    _add_trust_options(score)
-    score.set_defaults(
-        run=lambda given: commands.score(given.model, given.telemetry, given.output, given.rows, _policy(given))
+    score.add_argument(
+        "--current-sign",
+        choices=("discharge_positive", "charge_positive"),
+        help="which current of the file is positive (default: as in the model's training)",
     )
+    _add_trust_options(score)
+    score.set_defaults(run=_score)
 
     info = _command(subparsers, "info", "show what a model is and what it was trained on")
     _add_trust_options(info)
@@ -153,13 +167,24 @@ def _table(result: dict[str, Any], indent: str = "") -> str:
 
 
 def _event(event: dict[str, Any]) -> str:
-    """One event in a line; its most frequent reason stands for all of them."""
+    """One event in a line, with its most frequent reasons."""
     whose = f"{event['vehicle']}: " if event["vehicle"] else ""
-    when = f", {event['start_time']:g} to {event['end_time']:g} s" if event["start_time"] is not None else ""
+    when = "" if event["start_time"] is None else f", {_span(event['start_time'], event['end_time'])}"
     peak = "" if event["peak_score"] is None else f", lowest score {event['peak_score']:.4f}"
-    why = f": {event['reasons'][0]['reason']}" if event["reasons"] else ""
-    more = f" (and {len(event['reasons']) - 1} more)" if len(event["reasons"]) > 1 else ""
+    reasons = [one["reason"] for one in event["reasons"]]
+    why = f": {', '.join(reasons[:TOLD_REASONS])}" if reasons else ""
+    more = f" (and {len(reasons) - TOLD_REASONS} more)" if len(reasons) > TOLD_REASONS else ""
     return f"{whose}{event['severity']} rows {event['start_row']} to {event['end_row']}{when}{peak}{why}{more}"
+
+
+def _span(start: float, end: float) -> str:
+    """Dates where both are, else seconds with all their digits."""
+    if not all(FIRST_DATE_S <= seconds < LAST_DATE_S for seconds in (start, end)):
+        return f"{start:.15g} to {end:.15g} s"
+    from datetime import UTC, datetime  # noqa: PLC0415 - only where events have dates
+
+    began, ended = (f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S}" for seconds in (start, end))
+    return f"{began} to {ended} UTC"
 
 
 def _cell(value: Any) -> str:

@@ -22,7 +22,7 @@ HELD_OUT: tuple[HeldOut, ...] = get_args(HeldOut)
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A figure with its 95 % interval: ``low <= estimate <= high``."""
+    """A figure with its 95 % interval: ``low <= estimate <= high``. ``CalibrationRecord.intervals`` says for what."""
 
     estimate: float
     low: float
@@ -99,8 +99,9 @@ class CalibrationRecord:
     ``rows`` valid rows in ``hours`` of driving; ``trips_with_critical`` trips have a row below the CRITICAL threshold.
     ``held_out``: what was left out in turn for the observed figures: trips, or stretches of the only one.
     ``folds``: models that scored the trips which they were not fitted on, for a model fitted on all of them; None where
-    the model itself scored trips it was not fitted on. ``scores_sha256``: of the valid rows' scores, float64
-    little-endian. The units of ``curve`` are WARNING's.
+    the model itself scored trips it was not fitted on. ``interval_hours``: the intervals are for what so
+    much new driving, or more, shows; None in records of before, whose intervals are for the mean of such trips.
+    ``scores_sha256``: of the valid rows' scores, float64 little-endian. The units of ``curve`` are WARNING's.
     """
 
     trips: int
@@ -113,6 +114,7 @@ class CalibrationRecord:
     scores_sha256: str
     curve: CalibrationCurve
     folds: int | None = None
+    interval_hours: float | None = None
     version: int = RECORD_VERSION
 
     def __post_init__(self) -> None:
@@ -120,6 +122,29 @@ class CalibrationRecord:
             raise ArtifactError("the calibrated CRITICAL threshold lies above the WARNING one: lower is more severe")
         if self.trips_with_critical > self.trips:
             raise ArtifactError("more trips with CRITICAL rows than trips were calibrated on")
+        if self.interval_hours is not None and not self.interval_hours > 0.0:
+            raise ArtifactError(
+                f"a calibration's intervals must be for some hours of driving, not {self.interval_hours}"
+            )
+
+    @property
+    def intervals(self) -> str:
+        """What the 95 % intervals are for, in words."""
+        if self.interval_hours is None:
+            return (
+                f"95 % intervals for the mean of trips like the {self.trips} calibrated on; new driving varies more by "
+                "itself."
+            )
+        said = (
+            f"95 % intervals for what {self.interval_hours:.3g} h or more of new driving show, if it is like the "
+            f"{self.trips} trips calibrated on."
+        )
+        if self.folds is None:
+            return said
+        return (
+            f"{said} Each trip was scored by a model fitted on fewer trips, which flags more than the final one: so "
+            "they begin at 0."
+        )
 
     @property
     def trip_bound(self) -> float:
@@ -133,7 +158,7 @@ class CalibrationRecord:
 
 def calibration_document(record: CalibrationRecord) -> dict[str, Any]:
     """The record as a JSON object."""
-    return {
+    document = {
         "version": record.version,
         "trips": record.trips,
         "hours": record.hours,
@@ -146,6 +171,7 @@ def calibration_document(record: CalibrationRecord) -> dict[str, Any]:
         "folds": record.folds,
         "curve": {name: list(getattr(record.curve, name)) for name in CalibrationCurve.__slots__},
     }
+    return document if record.interval_hours is None else document | {"interval_hours": record.interval_hours}
 
 
 def calibration_of(members: Members) -> CalibrationRecord:
@@ -170,6 +196,7 @@ def calibration_of(members: Members) -> CalibrationRecord:
         scores_sha256=members.digest("scores_sha256"),
         curve=CalibrationCurve(*(curve.numbers(name) for name in CalibrationCurve.__slots__)),
         folds=None if members.any("folds") is None else members.integer("folds", lowest=2),
+        interval_hours=members.number("interval_hours") if "interval_hours" in members.members else None,
         version=version,
     )
 

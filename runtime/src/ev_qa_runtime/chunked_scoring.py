@@ -12,9 +12,11 @@ import numpy as np
 from ev_qa_runtime.csv_telemetry import Chunk, CsvRows, CsvTelemetry
 from ev_qa_runtime.detector import Detector
 from ev_qa_runtime.features import Telemetry
+from ev_qa_runtime.model_input import in_sign_of
 from ev_qa_runtime.verdict import Verdicts
 
 if TYPE_CHECKING:
+    from ev_qa_runtime.contract import CurrentSign
     from ev_qa_runtime.vehicle_monitor import Watched
 
 
@@ -40,24 +42,28 @@ class Scoring(Protocol):
         ...
 
 
-def scoring(detector: Detector, path: str, rows: slice) -> Scoring:
-    """What scores the file at ``path`` (``-``: standard input) with a model of either kind."""
-    if detector.contract.monitoring is None:
-        return ReadingScoring(detector, path, rows)
-    return DriveScoring(detector, path, rows)
+def scoring(detector: Detector, path: str, rows: slice, current_sign: CurrentSign | None = None) -> Scoring:
+    """What scores the file at ``path`` (``-``: standard input) with a model of either kind.
+
+    ``current_sign``: what the file's current is; None: what the model's is.
+    """
+    kind = ReadingScoring if detector.contract.monitoring is None else DriveScoring
+    return kind(detector, path, rows, current_sign)
 
 
 class ReadingScoring:
     """Each reading alone."""
 
-    def __init__(self, detector: Detector, path: str, rows: slice) -> None:
+    def __init__(self, detector: Detector, path: str, rows: slice, current_sign: CurrentSign | None = None) -> None:
         self.source = CsvTelemetry(path, detector.contract.features, rows)
         self.judged: list[Verdicts] = []
         self._detector = detector
+        self._current_sign = current_sign
 
     def __iter__(self) -> Iterator[tuple[Chunk[Any], Verdicts]]:
+        of_model = self._detector.contract.current_sign
         for chunk in self.source:
-            verdicts = self._detector.verdicts(chunk.telemetry)
+            verdicts = self._detector.verdicts(in_sign_of(of_model, chunk.telemetry, self._current_sign))
             self.judged.append(verdicts)
             yield chunk, verdicts
 
@@ -76,16 +82,17 @@ class ReadingScoring:
 class DriveScoring:
     """Readings over time: each chunk goes on where the last one ended, and the last one ends every event."""
 
-    def __init__(self, detector: Detector, path: str, rows: slice) -> None:
+    def __init__(self, detector: Detector, path: str, rows: slice, current_sign: CurrentSign | None = None) -> None:
         from ev_qa_runtime.csv_signals import CsvSignals  # noqa: PLC0415 - for models over time only
-        from ev_qa_runtime.fleet_monitor import settled  # noqa: PLC0415 - the same
+        from ev_qa_runtime.fleet_monitor import sign_of  # noqa: PLC0415 - the same
         from ev_qa_runtime.monitored_verdicts import MonitoredVerdicts  # noqa: PLC0415 - the same
 
         contract = detector.contract
         assert contract.monitoring is not None  # noqa: S101 - asked before
-        self.source = CsvSignals(path, contract.monitoring.recipe.signals, settled(contract.current_sign), rows)
+        sign, explicit = sign_of(contract.current_sign, current_sign)
+        self.source = CsvSignals(path, contract.monitoring.recipe.signals, sign, rows, explicit_sign=explicit)
         self.judged: list[MonitoredVerdicts] = []
-        self._monitor = detector.monitor()
+        self._monitor = detector.monitor()  # the chunks are read by the source
 
     def __iter__(self) -> Iterator[tuple[Chunk[Any], Verdicts]]:
         chunks = iter(self.source)
@@ -119,7 +126,7 @@ class DriveScoring:
             vehicles=tuple(numbers),
             vehicle=np.concatenate(vehicle),
             watched=watched,
-            remark=next((part.remark for part in parts if part.remark is not None), None),
+            remark=parts[-1].remark,  # of all readings so far
         )
         return replace(
             self.judged[0],

@@ -24,6 +24,7 @@ from ev_qa_runtime.progress import Progress
 from ev_qa_runtime.verdict import Verdicts
 
 if TYPE_CHECKING:
+    from ev_qa_runtime.contract import CurrentSign
     from ev_qa_runtime.trust import TrustPolicy
 
 RESULT_COLUMNS = ("score", "label", "severity", "reasons")
@@ -33,14 +34,21 @@ ONE_BY_ONE = 1000
 """What ``bench`` times."""
 
 
-def score(model: str, telemetry: str, output: str | None, rows: slice, policy: TrustPolicy | None) -> dict[str, Any]:
+def score(
+    model: str,
+    telemetry: str,
+    output: str | None,
+    rows: slice,
+    policy: TrustPolicy | None,
+    current_sign: CurrentSign | None = None,
+) -> dict[str, Any]:
     """Score a CSV file; with ``output`` also write its rows with :data:`RESULT_COLUMNS` appended."""
     artifact = read_artifact(model, policy=policy)
     detector = Detector(artifact)
     if output is not None:
         _refuse_to_replace(output, telemetry, artifact.paths)
     seconds = 0.0
-    work: Scoring = scoring(detector, telemetry, rows)
+    work: Scoring = scoring(detector, telemetry, rows, current_sign)
     with (
         work.source as source,
         Progress("scoring", source.size) as progress,

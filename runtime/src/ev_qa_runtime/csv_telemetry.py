@@ -23,7 +23,21 @@ from ev_qa_runtime.severity import FloatArray
 CHUNK_ROWS = 8192
 MISSING_TEXTS = frozenset({"", "na", "n/a", "#n/a", "<na>", "nan", "null", "none", "-"})
 
+OTHER_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+
 Read = TypeVar("Read")
+
+
+def check_separator(header: Sequence[object]) -> None:
+    """``TelemetryError`` where a header line came out as one name because other separators than commas are in it."""
+    if len(header) != 1:
+        return
+    for separator, what in OTHER_SEPARATORS.items():
+        if separator in str(header[0]):
+            raise TelemetryError(
+                f"the columns are separated by {what}, not by commas: save it with commas between the columns and "
+                "points in the numbers"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +80,7 @@ class CsvRows(ABC, Generic[Read]):
         if not self.header:
             raise TelemetryError(f"{self.path}: the file is empty; expected a header line with column names")
         try:
+            check_separator(self.header)
             self._match()
         except TelemetryError as error:
             raise TelemetryError(f"{self.path}: {error}") from None

@@ -21,11 +21,14 @@ Votes = tuple[int, int]
 LEAST_CONFIDENCE = 0.999
 """Below this nothing is said of the direction."""
 
-_LONGEST_RUN_STEP_S = 300.0
-_LONGEST_VOLTAGE_STEP_S = 120.0
-_LEAST_SOC_STEP = 0.25
-_LEAST_CURRENT_A = 1.0
-_LEAST_CURRENT_STEP_A = 2.0
+LONGEST_RUN_STEP_S = 300.0
+LONGEST_VOLTAGE_STEP_S = 120.0
+LEAST_SOC_STEP = 0.25
+LEAST_CURRENT_A = 1.0
+LEAST_CURRENT_STEP_A = 2.0
+LARGE_SHARE = 0.2
+LARGE_STEPS_QUANTILE = 0.99
+"""Steps of the current vote where they reach that share of this quantile of all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,11 @@ def direction_evidence(
             soc_votes = _sum(soc_votes, _soc_votes(time[rows], current[rows], soc[rows]))
         if voltage is not None:
             voltage_votes = _sum(voltage_votes, _voltage_votes(time[rows], current[rows], voltage[rows]))
+    return evidence_of(soc_votes, voltage_votes)
+
+
+def evidence_of(soc_votes: Votes, voltage_votes: Votes) -> DirectionEvidence:
+    """What votes say, each (discharge_positive, charge_positive)."""
     # Neighbouring steps share a reading, so that their votes count half.
     strength = _strength(soc_votes) + _strength(voltage_votes) / 2.0
     confidence = 1.0 - math.exp(-abs(strength) / 2.0)
@@ -87,6 +95,15 @@ def contradiction(evidence: DirectionEvidence, given: str) -> str | None:
         f"current looks {evidence.direction}, but {given} was given ({evidence.summary()}): "
         f"give current_sign={evidence.direction!r} or check the current sensor"
     )
+
+
+def contradiction_before_turning(evidence: DirectionEvidence, given: str) -> str | None:
+    """The same for ``evidence`` on a current that was turned to discharge_positive if ``given`` was charge_positive."""
+    if given == "charge_positive" and evidence.direction is not None:
+        before: Direction = "charge_positive" if evidence.direction == "discharge_positive" else "discharge_positive"
+        soc, voltage = evidence.soc_votes[::-1], evidence.voltage_votes[::-1]
+        evidence = DirectionEvidence(before, soc, voltage, evidence.confidence)
+    return contradiction(evidence, given)
 
 
 def _rows_of_vehicles(vehicle: npt.NDArray[np.int64] | None, rows: int) -> list[npt.NDArray[np.int64] | slice]:
@@ -114,11 +131,11 @@ def _soc_votes(time: FloatArray, current: FloatArray, soc: FloatArray) -> Votes:
     if len(time) < 3:
         return 0, 0
     step = np.diff(time)
-    within = (step > 0) & (step <= _LONGEST_RUN_STEP_S)
+    within = (step > 0) & (step <= LONGEST_RUN_STEP_S)
     charge = np.concatenate(([0.0], np.cumsum(np.where(within, (current[1:] + current[:-1]) / 2.0 * step, 0.0))))
     run = np.concatenate(([0], np.cumsum(~within)))
     moved = np.abs(np.diff(soc))
-    least = max(_LEAST_SOC_STEP, float(np.min(moved[moved > 0], initial=math.inf)) * 0.999)
+    least = max(LEAST_SOC_STEP, float(np.min(moved[moved > 0], initial=math.inf)) * 0.999)
     if not math.isfinite(least):
         return 0, 0
     return _votes_of_intervals(time.tolist(), charge.tolist(), soc.tolist(), run.tolist(), least)
@@ -135,7 +152,7 @@ def _votes_of_intervals(
             start = row
         elif abs(soc[row] - soc[start]) >= least:
             flowed = charge[row] - charge[start]
-            if abs(flowed) >= _LEAST_CURRENT_A * (time[row] - time[start]):
+            if abs(flowed) >= LEAST_CURRENT_A * (time[row] - time[start]):
                 votes[(flowed > 0) == (soc[row] > soc[start])] += 1
             start = row
     return votes[0], votes[1]
@@ -144,11 +161,13 @@ def _votes_of_intervals(
 def _voltage_votes(time: FloatArray, current: FloatArray, voltage: FloatArray) -> Votes:
     """Each large step of the current, taken where the voltage moved too."""
     step, of_current, of_voltage = np.diff(time), np.diff(current), np.diff(voltage)
-    usable = (step > 0) & (step <= _LONGEST_VOLTAGE_STEP_S) & np.isfinite(of_current) & np.isfinite(of_voltage)
+    usable = (step > 0) & (step <= LONGEST_VOLTAGE_STEP_S) & np.isfinite(of_current) & np.isfinite(of_voltage)
     of_current, of_voltage = of_current[usable], of_voltage[usable]
     if not len(of_current):
         return 0, 0
-    large = np.abs(of_current) >= max(_LEAST_CURRENT_STEP_A, 0.2 * float(np.quantile(np.abs(of_current), 0.99)))
+    large = np.abs(of_current) >= max(
+        LEAST_CURRENT_STEP_A, LARGE_SHARE * float(np.quantile(np.abs(of_current), LARGE_STEPS_QUANTILE))
+    )
     discharge = np.count_nonzero(large & (of_current * of_voltage < 0))
     charge = np.count_nonzero(large & (of_current * of_voltage > 0))
     return int(discharge), int(charge)

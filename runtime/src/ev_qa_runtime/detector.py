@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ev_qa_runtime.artifact import Artifact, read_artifact
-from ev_qa_runtime.contract import ModelContract
+from ev_qa_runtime.contract import CurrentSign, ModelContract
 from ev_qa_runtime.errors import TelemetryError
 from ev_qa_runtime.features import FLOAT32_MAX, match_names, read_telemetry
 from ev_qa_runtime.model_input import are_features, read_for
@@ -68,11 +68,16 @@ def load_model(
 
 
 class Detector:
-    """Scores telemetry with one loaded model. Thread-safe; share one instance."""
+    """Scores telemetry with one loaded model. Thread-safe; share one instance.
+
+    ``current_sign``, wherever it is taken, says how that telemetry counts the current, ``"discharge_positive"`` or
+    ``"charge_positive"``; it is converted to the model's. None: it is the model's already.
+    """
 
     def __init__(self, artifact: Artifact) -> None:
         """Build from verified bytes and score the golden rows; :func:`load_model` is the usual way in."""
         self.contract: ModelContract = artifact.contract
+        self.sidecar_sha256 = artifact.sidecar_sha256
         self._signed_by = artifact.signed_by
         self._onnx_model = artifact.payloads["onnx"]
         self._explainer: Explainer | None = None
@@ -94,14 +99,15 @@ class Detector:
         here = {"signed_by": list(self._signed_by), "backend": "onnx", "onnxruntime": installed_onnxruntime()}
         return self.contract.info() | here
 
-    def path_length(self, data: Any, threads: int = 1) -> FloatArray:
+    def path_length(self, data: Any, threads: int = 1, *, current_sign: CurrentSign | None = None) -> FloatArray:
         """Path lengths summed over the trees, float64 [N]: the same bits on every machine."""
-        values = data if self._takes_as_is(data) else self.read(data).values
+        as_is = current_sign is None and self._takes_as_is(data)
+        values = data if as_is else self.read(data, current_sign=current_sign).values
         return self._session.path_length(values, threads)
 
-    def read(self, data: Any) -> Telemetry:
+    def read(self, data: Any, *, current_sign: CurrentSign | None = None) -> Telemetry:
         """What the forest takes, as :func:`~ev_qa_runtime.model_input.read_for` reads it."""
-        return read_for(self.contract, data)
+        return read_for(self.contract, data, current_sign)
 
     def _takes_as_is(self, data: Any) -> bool:
         """Whether ``data`` is already the matrix that onnxruntime takes, so that nothing needs to be read."""
@@ -113,31 +119,32 @@ class Detector:
             and data.flags.c_contiguous
         )
 
-    def score_samples(self, data: Any, threads: int = 1) -> FloatArray:
+    def score_samples(self, data: Any, threads: int = 1, *, current_sign: CurrentSign | None = None) -> FloatArray:
         """scikit-learn's ``score_samples``, float64 [N], lower is more anomalous.
 
         ``data``: float64 [N, F] in the contract's order (C-contiguous is not copied) or anything with named columns.
         Large batches are scored on ``threads`` threads; the bits stay the same. Missing readings are routed as the
         forest learned; use :meth:`predict` or :meth:`verdicts` to judge them. NaN where a model over time cannot judge.
         """
-        if type(data) is np.ndarray and data.dtype is _FLOAT64 and data.shape == self._one_row:
-            path_length = self._path_length_of_one(data)
-            return np.array([score_from_path_length(path_length, self._rule.denominator)])
+        if type(data) is np.ndarray and data.dtype is _FLOAT64 and data.shape == self._one_row and current_sign is None:
+            summed = self._path_length_of_one(data)
+            return np.array([score_from_path_length(summed, self._rule.denominator)])
         if self.contract.monitoring is not None and not are_features(data, len(self._names)):
-            telemetry = self.read(data)
+            telemetry = self.read(data, current_sign=current_sign)
             scores = self.score_samples(telemetry.values, threads)
             return np.where(telemetry.valid, scores, np.nan)
-        return scores_from_path_length(self.path_length(data, threads), self._rule.denominator)
+        path_length = self.path_length(data, threads, current_sign=current_sign)
+        return scores_from_path_length(path_length, self._rule.denominator)
 
-    def decision_function(self, data: Any) -> FloatArray:
+    def decision_function(self, data: Any, *, current_sign: CurrentSign | None = None) -> FloatArray:
         """``score_samples − offset``, float64 [N]: negative for anomalies."""
-        return self.score_samples(data) - self._rule.offset
+        return self.score_samples(data, current_sign=current_sign) - self._rule.offset
 
-    def predict(self, data: Any) -> IntArray:
+    def predict(self, data: Any, *, current_sign: CurrentSign | None = None) -> IntArray:
         """int64 [N]: 1 normal, −1 anomalous; a row with a missing or non-finite reading is never normal, so −1."""
-        return self.verdicts(data).label
+        return self.verdicts(data, current_sign=current_sign).label
 
-    def verdicts(self, data: Any, threads: int = 1) -> Verdicts:
+    def verdicts(self, data: Any, threads: int = 1, *, current_sign: CurrentSign | None = None) -> Verdicts:
         """Score and judge every row; large batches on ``threads`` threads.
 
         A model over time takes a table with the time of every row, and gives events as well
@@ -145,10 +152,12 @@ class Detector:
         chunks that go on from each other.
         """
         if self.contract.monitoring is not None and not are_features(data, len(self._names)):
-            return self.monitor(threads=threads).verdicts(data, last=True)
-        return self._forest_verdicts(read_telemetry(data, self.contract.features), threads)
+            return self.monitor(threads=threads, current_sign=current_sign).verdicts(data, last=True)
+        return self._forest_verdicts(self.read(data, current_sign=current_sign), threads)
 
-    def monitor(self, *, threads: int = 1, drift: bool = False) -> FleetMonitor:
+    def monitor(
+        self, *, threads: int = 1, drift: bool = False, current_sign: CurrentSign | None = None
+    ) -> FleetMonitor:
         """A monitor for chunks of telemetry that go on from each other; with ``drift`` it also counts what it judges.
 
         Raises ``TelemetryError`` for a model without time, with ``drift`` also for one without a drift baseline.
@@ -159,6 +168,7 @@ class Detector:
             self._over_time(),
             lambda telemetry: self._forest_verdicts(telemetry, threads),
             current_sign=self.contract.current_sign,
+            given_sign=current_sign,
             drift=self.drift_monitor() if drift else None,
         )
 
@@ -175,12 +185,19 @@ class Detector:
             raise TelemetryError(f"model {self.contract.name} has no drift baseline: it was saved without one")
         return DriftMonitor(baseline, thin_s=thin_s, half_life_rows=half_life_rows)
 
-    def stream(self, vehicle_id: str = "", state: Mapping[str, Any] | None = None) -> VehicleStream:
+    def stream(
+        self,
+        vehicle_id: str | int = "",
+        state: Mapping[str, Any] | None = None,
+        *,
+        current_sign: CurrentSign | None = None,
+    ) -> VehicleStream:
         """The stream of one vehicle's readings: ``detector.stream("car 7").score(time=…, voltage=…, …)``.
 
-        The same vehicle has the same stream every time; the streams of the last 10,000 are kept. ``state`` is a
-        stream's :meth:`~ev_qa_runtime.vehicle_stream.VehicleStream.state` to go on from. Raises ``TelemetryError`` for
-        a model without time and for a state that is none of this model's.
+        The same vehicle has the same stream every time, 7 the one of ``"7"``; the streams of the last 10,000 are kept.
+        ``state`` is a stream's :meth:`~ev_qa_runtime.vehicle_stream.VehicleStream.state` to go on from. A
+        ``current_sign`` holds until another one is given. Raises ``TelemetryError`` for a model without time and for a
+        state that is none of this model's.
         """
         if self._streams is None:
             from ev_qa_runtime.vehicle_stream import VehicleStreams  # noqa: PLC0415 - for models over time only
@@ -190,15 +207,17 @@ class Detector:
         stream = self._streams.of(vehicle_id)
         if state is not None:
             stream.restore(state)
+        if current_sign is not None:
+            stream.take_sign(current_sign)
         return stream
 
-    def explain(self, data: Any) -> Explanations:
+    def explain(self, data: Any, *, current_sign: CurrentSign | None = None) -> Explanations:
         """How much every feature contributes to each row's path length, exactly; some milliseconds a row."""
         if self._explainer is None:
             from ev_qa_runtime.explanation import Explainer  # noqa: PLC0415 - only when asked
 
             self._explainer = Explainer(self._onnx_model, self.contract)
-        return self._explainer.explain(self.read(data).values)
+        return self._explainer.explain(self.read(data, current_sign=current_sign).values)
 
     def _over_time(self) -> Monitoring:
         if self.contract.monitoring is None:
@@ -214,9 +233,9 @@ class Detector:
             severity_codes(path_length, self._rule),
         )
 
-    def analyze_telemetry(self, data: Any) -> dict[str, Any]:
+    def analyze_telemetry(self, data: Any, *, current_sign: CurrentSign | None = None) -> dict[str, Any]:
         """The guide's result dictionary for a batch; the same as the training side gives."""
-        return self.verdicts(data).summary() | self.contract.training.summary()
+        return self.verdicts(data, current_sign=current_sign).summary() | self.contract.training.summary()
 
     def score(self, **readings: float | None) -> Verdict:
         """Judge one reading: ``detector.score(voltage=352.4, current=41.0, temp=24.5)``.
@@ -237,6 +256,8 @@ class Detector:
             raise TelemetryError(
                 f"model {self.contract.name} judges readings over time: use stream(vehicle_id).score(time=…, …)"
             )
+        if "current_sign" in given:  # further names are ignored, but this one asks for something
+            raise TelemetryError("current_sign is no reading: turn the current, or use verdicts(…, current_sign=…)")
         columns = match_names(given, self.contract.features)
         return tuple(columns[name] for name in self._names)
 

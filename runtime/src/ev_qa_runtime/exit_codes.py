@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+
 from ev_qa_runtime.errors import ArtifactError, ConfigurationError, ModelNotFoundError, TelemetryError
 
 DIFFERS = 1
@@ -35,6 +38,20 @@ def one_line(error: BaseException) -> str:
     if isinstance(error, OSError) and error.filename:
         return printable(f"{error.filename}: {error.strerror}")
     return printable(" ".join(str(error).split()))
+
+
+def in_options(text: str, options: Iterable[str]) -> str:
+    """A message that speaks of Python's keywords, in the words of a command line that has these ``options``.
+
+    ``current_sign='charge_positive'`` becomes ``--current-sign charge_positive``, ``warning_rate 1e-06`` becomes
+    ``--warning-rate 1e-06``. A keyword of one word is replaced before ``=`` only: alone it may be plain English.
+    """
+    for name in sorted(options, key=len, reverse=True):
+        option = "--" + name.replace("_", "-")
+        text = re.sub(rf"(?<![\w.'\"-]){name}=(?:'([^']*)'|\"([^\"]*)\"|(?=[\w.…-]))", rf"{option} \1\2", text)
+        if "_" in name:
+            text = re.sub(rf"(?<![\w.'\"/\\-]){name}(?![\w.'\"/\\=-])", option, text)
+    return text
 
 
 def printable(text: str) -> str:

@@ -40,6 +40,9 @@ KNOWN_FEATURES: dict[str, FeatureSpec] = {
 }
 """Features with a unit and aliases; any other name can be a feature too, matched by that name alone."""
 
+TOLD_NAMES = 3
+"""Other names of a missing column that its error offers."""
+
 
 @dataclass(frozen=True, slots=True)
 class Telemetry:
@@ -118,12 +121,24 @@ def match_names(given: Iterable[object], features: Sequence[FeatureSpec]) -> dic
         if isinstance(column, str) and (feature := wanted.get(normalise_name(column))):
             found[feature].append(column)
     if missing := [name for name, columns in found.items() if not columns]:
-        there = ", ".join(repr(column) for column in given) or "no columns"
+        columns_there = ", ".join(repr(column) for column in given)
+        there = columns_there + _other_names(features, missing) if columns_there else "no columns"
         raise TelemetryError(f"missing column(s) {', '.join(map(repr, missing))}; there were: {there}")
     for name, columns in found.items():
         if len(columns) > 1:
             raise TelemetryError(f"duplicate columns for {name!r}: {', '.join(map(repr, columns))}; keep one of them")
     return {name: columns[0] for name, columns in found.items()}
+
+
+def _other_names(features: Sequence[FeatureSpec], missing: Sequence[str]) -> str:
+    """Some names that the first missing feature also answers to, one of each kind."""
+    spec = next(spec for spec in features if spec.name == missing[0])
+    others: list[str] = []
+    for alias in spec.aliases:
+        if not any(alias == name or alias.startswith(f"{name}_") for name in (spec.name, *others)):
+            others.append(alias)
+    told = ", ".join(map(repr, others[:TOLD_NAMES]))
+    return f" ({spec.name!r} may also be called {told}; all names: docs/telemetry.md)" if told else ""
 
 
 def read_telemetry(data: Any, features: Sequence[FeatureSpec]) -> Telemetry:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from ev_qa_runtime.event_document import event_document
 from ev_qa_runtime.events import Event
 from ev_qa_runtime.features import Telemetry
-from ev_qa_runtime.severity import SEVERITY_OF_CODE, IntArray, Severity
+from ev_qa_runtime.severity import INVALID_CODE, SEVERITY_OF_CODE, IntArray, Severity
 from ev_qa_runtime.vehicle_monitor import Watched
 from ev_qa_runtime.verdict import Verdict, Verdicts
 
@@ -23,7 +23,7 @@ class MonitoredTelemetry(Telemetry):
 
     ``time``: float64 [N], seconds; row i is of ``vehicles[vehicle[i]]``; ``watched``: row → what was found there and
     which limits are broken, only for rows where there is something to say. ``remark``: what the data say against the
-    sign of their current.
+    sign of their current, and where they are sampled unlike the training data.
     """
 
     time: npt.NDArray[np.float64]
@@ -46,6 +46,19 @@ class MonitoredTelemetry(Telemetry):
 
 
 @dataclass(frozen=True, slots=True)
+class MonitoredVerdict(Verdict):
+    """The judgement of one reading over time. ``reasons`` say what was found in it and which limits it breaks.
+
+    ``valid`` is False where the forest could not judge it; limits and faults may make it WARNING or CRITICAL even so.
+    """
+
+    @property
+    def anomalous(self) -> bool:
+        """Whether the reading is WARNING or worse, whoever says so; INVALID is neither normal nor an anomaly."""
+        return self.severity in (Severity.WARNING, Severity.CRITICAL)
+
+
+@dataclass(frozen=True, slots=True)
 class MonitoredVerdicts(Verdicts):
     """Verdicts over time: ``severity`` is the highest of the forest's, the findings' and the limits'.
 
@@ -60,12 +73,12 @@ class MonitoredVerdicts(Verdicts):
         """Bool [N]: rows whose severity is above INFO. ``label`` keeps the meaning that ``contamination`` gives it."""
         return self.severity > 0
 
-    def row(self, index: int) -> Verdict:
+    def row(self, index: int) -> MonitoredVerdict:
         """The verdict of one row; ``reasons`` also say which limits and faults made it WARNING or CRITICAL."""
         code, valid = int(self.severity[index]), bool(self.telemetry.valid[index])
         severity = SEVERITY_OF_CODE[code] if code >= 0 else Severity.INVALID
         score = float(self.score_samples[index]) if valid else float("nan")
-        return Verdict(score, int(self.label[index]), severity, valid, self.telemetry.reasons(index))
+        return MonitoredVerdict(score, int(self.label[index]), severity, valid, self.telemetry.reasons(index))
 
     def batch_severity(self) -> Severity:
         """The highest severity of a row; WARNING where there were rows and none could be judged."""
@@ -73,13 +86,18 @@ class MonitoredVerdicts(Verdicts):
         return Severity.WARNING if highest < 0 else SEVERITY_OF_CODE[highest]
 
     def summary(self) -> dict[str, Any]:
-        """The guide's result dictionary, plain JSON types, with ``events``."""
+        """The guide's result dictionary, plain JSON types, with ``events``.
+
+        INFO, WARNING, CRITICAL and INVALID rows add up to all: ``invalid_samples`` are those that nothing forces to
+        more. ``invalid_reasons`` tell of every row that the forest could not judge, forced or not.
+        """
         plain = Verdicts(self.telemetry, self.score_samples, self.label, self.severity).summary()
         anomalies = int(np.count_nonzero(self.anomalous))
         return plain | {
             "anomalies_detected": anomalies,
             "anomaly_percentage": 100.0 * anomalies / len(self) if len(self) else 0.0,
             "severity": str(self.batch_severity()),
+            "invalid_samples": int(np.count_nonzero(self.severity == INVALID_CODE)),
             "reasons": self.telemetry.reason_counts(),
             "invalid_reasons": self._invalid_reasons(),
             "remark": self.telemetry.remark,

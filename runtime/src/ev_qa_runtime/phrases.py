@@ -5,9 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ev_qa_runtime.contract import FeatureSpec, FeatureStatistics
-from ev_qa_runtime.explanation import Explanation
+
+if TYPE_CHECKING:  # words need no trees
+    from ev_qa_runtime.explanation import Explanation
+
+OF_ALL_FEATURES = frozenset(("largest_deviation", "mean_deviation"))
+"""Features that say how unusual the others are, and not which."""
 
 SMALLEST_SHARE = 0.05
 """A feature that pushes less than this share of the strongest one is no reason worth reading."""
@@ -76,12 +82,26 @@ def explain_in_words(
     """What pushes a reading towards anomaly, in words, the strongest first, at most ``limit`` texts.
 
     ``values``: one float for each of ``features``, in their units; for the explanation of an event, the reading at its
-    peak. Features that push less than :data:`SMALLEST_SHARE` of the strongest are left out.
+    peak. Features that push less than :data:`SMALLEST_SHARE` of the strongest are left out. For a figure of all
+    features together stands the feature that is furthest from its training mean.
     """
     reading = {spec.name: (spec, float(value)) for spec, value in zip(features, values, strict=True)}
     ranked = [(name, push) for name, push in explanation.ranked() if push < 0.0]
     enough = SMALLEST_SHARE * ranked[0][1] if ranked else 0.0
-    return tuple(phrase(*reading[name]) for name, push in ranked[:limit] if push <= enough)
+    furthest = _furthest(reading)
+    named = (furthest or name if name in OF_ALL_FEATURES else name for name, push in ranked if push <= enough)
+    return tuple(phrase(*reading[name]) for name in list(dict.fromkeys(named))[:limit])
+
+
+def _furthest(reading: Mapping[str, tuple[FeatureSpec, float]]) -> str | None:
+    """The feature that is most standard deviations from its training mean; None where that is unknown of all."""
+    off = {
+        name: abs(value - spec.training.mean) / spec.training.std
+        for name, (spec, value) in reading.items()
+        if name not in OF_ALL_FEATURES and spec.training is not None and spec.training.std > 0.0
+    }
+    known = {name: distance for name, distance in off.items() if not math.isnan(distance)}
+    return max(known, key=known.__getitem__) if known else None
 
 
 def phrase(feature: FeatureSpec, value: float) -> str:
@@ -90,12 +110,12 @@ def phrase(feature: FeatureSpec, value: float) -> str:
     if math.isnan(value):
         return f"{feature.name} is missing"
     if known is None or (known.when_high and value <= (feature.training.mean if feature.training else 0.0)):
-        return f"{feature.name} {_with_unit(value, feature)}{_beside_training(feature, value)}"
+        return f"{feature.name} {number_with_unit(value, feature)}{_beside_training(feature, value)}"
     template = known.below if value < 0.0 else known.above
     if feature.training is None:
         template = template.removesuffix(", usually {usual}")
-    usual = _with_unit(feature.training.mean, feature) if feature.training else ""
-    return template.format(size=_with_unit(abs(value), feature), usual=usual)
+    usual = number_with_unit(feature.training.mean, feature) if feature.training else ""
+    return template.format(size=number_with_unit(abs(value), feature), usual=usual)
 
 
 def _beside_training(feature: FeatureSpec, value: float) -> str:
@@ -103,7 +123,7 @@ def _beside_training(feature: FeatureSpec, value: float) -> str:
     training = feature.training
     if training is None:
         return ""
-    span = f"{_number(training.minimum)} to {_with_unit(training.maximum, feature)}"
+    span = f"{_number(training.minimum)} to {number_with_unit(training.maximum, feature)}"
     if value > training.maximum:
         return f", above the training range {span}"
     if value < training.minimum:
@@ -115,12 +135,13 @@ def _inside_training(training: FeatureStatistics, value: float, feature: Feature
     distance = abs(value - training.mean)
     if training.std > 0.0 and distance >= training.std:
         side = "above" if value > training.mean else "below"
-        mean = _with_unit(training.mean, feature)
+        mean = number_with_unit(training.mean, feature)
         return f", {distance / training.std:.1f} standard deviations {side} the training mean {mean}"
     return ", usual by itself but not together with the other readings"
 
 
-def _with_unit(value: float, feature: FeatureSpec) -> str:
+def number_with_unit(value: float, feature: FeatureSpec) -> str:
+    """Three digits and the feature's unit, where it has one."""
     if feature.unit is None:
         return _number(value)
     return f"{_number(value)} {feature.unit}"

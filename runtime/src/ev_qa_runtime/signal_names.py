@@ -168,6 +168,12 @@ def check_signals(signals: Iterable[str]) -> None:
             raise TelemetryError(f"unknown signal {signal!r:.40}: there are {', '.join(SIGNALS)}")
 
 
+def vehicle_columns(given: Iterable[object]) -> list[str]:
+    """Those of the given names that hold vehicles' ids."""
+    names = _conversions()[VEHICLE]
+    return [column for column in given if isinstance(column, str) and normalise_name(column) in names]
+
+
 def match_signals(
     given: Iterable[object], wanted: Sequence[str], optional: Sequence[str]
 ) -> dict[str, tuple[str, Conversion]]:

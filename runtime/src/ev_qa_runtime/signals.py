@@ -16,11 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ev_qa_runtime.contract import CURRENT_SIGNS, CurrentSign
-from ev_qa_runtime.current_direction import Direction, DirectionEvidence, contradiction, direction_evidence
+from ev_qa_runtime.current_direction import DirectionEvidence, contradiction_before_turning, direction_evidence
 from ev_qa_runtime.errors import TelemetryError
 from ev_qa_runtime.features import as_float64, column_names
 from ev_qa_runtime.signal_names import TIME, VEHICLE, Conversion, check_signals, match_signals
 from ev_qa_runtime.time_column import LATEST_SECOND, seconds_of
+from ev_qa_runtime.vehicle_names import vehicle_numbers
 
 NO_VEHICLE = ""
 """The vehicle of a table without a ``vehicle_id`` column."""
@@ -63,21 +64,24 @@ class SignalTable:
 
     def wrong_sign(self) -> str | None:
         """One line where the data strongly speak against ``given_sign``, to be raised or warned with; None if not."""
-        found = self.direction()
-        if self.given_sign == "charge_positive" and found.direction is not None:
-            found = _turned(found)
-        return contradiction(found, self.given_sign)
+        return contradiction_before_turning(self.direction(), self.given_sign)
 
 
 def read_signals(
-    data: Any, signals: tuple[str, ...], current_sign: CurrentSign, *, optional: tuple[str, ...] = ()
+    data: Any,
+    signals: tuple[str, ...],
+    current_sign: CurrentSign,
+    *,
+    optional: tuple[str, ...] = (),
+    explicit_sign: bool = False,
 ) -> SignalTable:
     """Read the columns of ``signals``, of ``time`` and, where there is one, of ``vehicle_id``.
 
     ``data``: a mapping of name → array, a structured array, or a dataframe (pandas, polars, pyarrow; none of them is
     imported), its columns under any of the names in :mod:`ev_qa_runtime.signal_names`. ``optional`` signals are in the
     table where they have a column. ``current_sign`` says how ``data`` count the current; a VSS path says it itself,
-    and ``"unspecified"`` is taken as discharge_positive where the data agree.
+    and ``"unspecified"`` is taken as discharge_positive where the data agree. ``explicit_sign``: it was said of these
+    very data, so that a VSS path may not contradict it. A ``SignalTable`` is taken as it is, its current turned before.
 
     Raises ``TelemetryError`` naming the column that is missing, duplicate, unreadable or of another length, the first
     row whose time or vehicle cannot be read, or why the current's sign cannot be what was given.
@@ -103,7 +107,7 @@ def read_signals(
     values = np.empty((len(vehicle), len(names)))
     for position, name in enumerate(names):
         values[:, position] = arrays[name]
-    sign = _sign_of(columns.get("current"), current_sign)
+    sign = _sign_of(columns.get("current"), current_sign, explicit_sign)
     if sign == "unspecified" and "current" in names:
         _check_unspecified(names, arrays[TIME], values, vehicle)
     if sign == "charge_positive" and "current" in names:
@@ -130,24 +134,22 @@ def _vehicles(
     if VEHICLE not in columns:
         return (NO_VEHICLE,), np.zeros(rows, dtype=np.int64)
     name = columns[VEHICLE][0]
-    column = data[name]
-    array = column.to_numpy() if hasattr(column, "to_numpy") else column
-    listed = np.atleast_1d(array).tolist() if isinstance(array, np.ndarray) else list(array)
-    numbers: dict[Any, int] = {}
-    vehicle = np.array([numbers.setdefault(one, len(numbers)) for one in listed], dtype=np.int64)
-    for one, number in numbers.items():
-        if not isinstance(one, (str, int)) or one == "":
-            row = int(np.flatnonzero(vehicle == number)[0])
-            raise TelemetryError(f"column {name!r}: row {row} holds {one!s:.40}, which names no vehicle")
-    return tuple(map(str, numbers)), vehicle
+    return vehicle_numbers(name, data[name])
 
 
-def _sign_of(current: tuple[str, Conversion] | None, given: str) -> CurrentSign:
-    """What the current is counted as, by its column's name or by what was given."""
+def _sign_of(current: tuple[str, Conversion] | None, given: str, explicit: bool) -> CurrentSign:
+    """What the current is counted as, by its column's name or by what was given; they must agree where explicit."""
     sign = next((sign for sign in CURRENT_SIGNS if sign == given), None)
     if sign is None:
         raise TelemetryError(f"current_sign must be one of {', '.join(CURRENT_SIGNS)}, not {given!r:.40}")
-    return "charge_positive" if current is not None and current[1].charge_positive else sign
+    if current is None or not current[1].charge_positive:
+        return sign
+    if explicit and sign == "discharge_positive":
+        raise TelemetryError(
+            f"column {current[0]!r} is charge_positive by the Vehicle Signal Specification, not {sign}: "
+            "give current_sign='charge_positive', or none"
+        )
+    return "charge_positive"
 
 
 def _check_unspecified(
@@ -176,12 +178,6 @@ def _evidence(
     return direction_evidence(time, current, soc=column.get("soc"), voltage=column.get("voltage"), vehicle=vehicle)
 
 
-def _turned(found: DirectionEvidence) -> DirectionEvidence:
-    """The evidence on the current as it was given, before it was turned."""
-    direction: Direction = "charge_positive" if found.direction == "discharge_positive" else "discharge_positive"
-    return DirectionEvidence(direction, found.soc_votes[::-1], found.voltage_votes[::-1], found.confidence)
-
-
 @dataclass(frozen=True, slots=True)
 class _Plan:
     """How the keywords of one call become a reading: each name with its conversion, None where it is taken as is."""
@@ -196,15 +192,25 @@ class SignalReader:
     """Readings from keywords, one at a time: ``reading_of({"time": 12.0, "voltage": 352.4, "current": 41.0, …})``.
 
     Names, units and sign are as in :func:`read_signals`, and so are the bits. Names that were given once are not
-    matched again. ``optional`` signals are NaN where no name gives them.
+    matched again. ``optional`` signals are NaN where no name gives them. ``given_sign`` is what the current was last
+    taken for.
     """
 
-    def __init__(self, signals: tuple[str, ...], current_sign: CurrentSign, *, optional: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        signals: tuple[str, ...],
+        current_sign: CurrentSign,
+        *,
+        optional: tuple[str, ...] = (),
+        explicit_sign: bool = False,
+    ) -> None:
         check_signals((*signals, *optional))
         self.names = (*signals, *(name for name in optional if name not in signals))
         self._signals = signals
         self._optional = optional
-        self._sign = _sign_of(None, current_sign)
+        self._sign = _sign_of(None, current_sign, explicit_sign)
+        self._explicit_sign = explicit_sign
+        self.given_sign: CurrentSign = self._sign
         self._plan_of: Callable[[tuple[str, ...]], _Plan] = lru_cache(maxsize=64)(self._match)
 
     def reading_of(self, given: Mapping[str, Any]) -> tuple[float, list[float]]:
@@ -231,7 +237,9 @@ class SignalReader:
     def _match(self, given: tuple[str, ...]) -> _Plan:
         columns = match_signals(given, (TIME, *self._signals), self._optional)
         time, time_unit = columns[TIME]
-        sign = _sign_of(columns.get("current"), self._sign)
+        sign = _sign_of(columns.get("current"), self._sign, self._explicit_sign)
+        if "current_sign" in given:
+            raise TelemetryError("current_sign is no reading: give it once, to stream(vehicle_id, current_sign=…)")
         if sign == "unspecified" and "current" in columns:
             raise TelemetryError(f"one reading does not tell which way its current is counted: {_HOW_TO_SAY}")
         plan = []
@@ -239,6 +247,7 @@ class SignalReader:
             column, conversion = columns.get(name, ("", Conversion()))
             plan.append((column, conversion if conversion.changes else None))
         turned = self.names.index("current") if sign == "charge_positive" and "current" in columns else -1
+        self.given_sign = "charge_positive" if turned >= 0 else "discharge_positive"
         return _Plan(time, time_unit.divisor, tuple(plan), turned)
 
 

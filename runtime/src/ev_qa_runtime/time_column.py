@@ -46,10 +46,7 @@ def seconds_of(name: str, column: Any, divisor: float = 1.0) -> npt.NDArray[np.f
 
 def _complaint(name: str, row: int, point: Any, second: float) -> str:
     if math.isfinite(second):
-        return (
-            f"column {name!r}: row {row} holds {point!s:.40}, too large for seconds: "
-            f"name the unit, as in {f'{name}_ms'!r}"
-        )
+        return f"column {name!r}: row {row} holds {point!s:.40}, too large for seconds: name the unit, as in 'time_ms'"
     return f"column {name!r}: row {row} holds {point!s:.40}, no point in time: give seconds, datetimes or ISO 8601"
 
 

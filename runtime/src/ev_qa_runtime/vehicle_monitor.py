@@ -6,11 +6,15 @@ batch, a stream and a stream that was saved and restored give the same bits.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
+from ev_qa_runtime.direction_votes import DirectionVotes
 from ev_qa_runtime.errors import ArtifactError, TelemetryError
 from ev_qa_runtime.event_tracker import EventTracker
 from ev_qa_runtime.events import Event
@@ -18,9 +22,12 @@ from ev_qa_runtime.limit_monitor import LimitMonitor
 from ev_qa_runtime.limits import Breach, Limits
 from ev_qa_runtime.monitoring import Monitoring
 from ev_qa_runtime.physics.extractor import PhysicsExtractor
-from ev_qa_runtime.physics.recipe import PhysicsRecipe
+from ev_qa_runtime.physics.recipe import PhysicsRecipe, recipe_document
+from ev_qa_runtime.range_guard import Excess, guard_of
 from ev_qa_runtime.reading_quality import Finding, QualityRule, ReadingQuality
+from ev_qa_runtime.sampling_tally import SamplingTally
 from ev_qa_runtime.severity import Severity
+from ev_qa_runtime.unit_tally import UnitTally, suspicions_of
 
 NO_LIMITS = Limits(())
 NOT_FAULTS = frozenset({"stale", "duplicate_time", "time_backwards"})
@@ -72,30 +79,39 @@ class VehicleReader:
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """A reading with the limits it breaks, before the forest has seen it."""
+    """A reading with the limits it breaks and its features beyond the healthy range, before the forest has seen it."""
 
     reading: Reading
     breaches: tuple[Breach, ...]
+    excesses: tuple[Excess, ...] = ()
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to say."""
+        return bool(self.reading.findings or self.breaches or self.excesses)
+
+    @property
+    def _forcing(self) -> tuple[Breach | Excess, ...]:
+        return (*self.breaches, *self.excesses)
 
     @property
     def forced(self) -> int:
-        """The severity code that findings and limits force whatever the forest says; −1 INVALID, 0 none."""
+        """The severity code that is forced whatever the forest says; −1 INVALID, 0 none."""
         forced = 0 if self.reading.features is not None else -1
         if any(finding.kind not in NOT_FAULTS and not finding.unusable for finding in self.reading.findings):
             forced = 1
-        for breach in self.breaches:
-            forced = max(forced, 2 if breach.severity is Severity.CRITICAL else 1)
+        for found in self._forcing:
+            forced = max(forced, 2 if found.severity is Severity.CRITICAL else 1)
         return forced
 
     def reasons(self) -> tuple[str, ...]:
-        """Findings and limits in words."""
-        return (*self.reading.reasons(), *(breach.text for breach in self.breaches))
+        """Findings, limits and what is beyond the healthy range, in words."""
+        return (*self.reading.reasons(), *(found.text for found in self._forcing))
 
     def event_reasons(self) -> tuple[str, ...]:
         """The same without values, so that an event can count them."""
         faults = (finding for finding in self.reading.findings if finding.kind not in NOT_FAULTS)
         said = (f"{fault.signal}: {fault.kind.replace('_', ' ')}" for fault in faults)
-        return (*said, *(breach.reason for breach in self.breaches))
+        return (*said, *(found.reason for found in self._forcing))
 
 
 class VehicleMonitor:
@@ -103,14 +119,27 @@ class VehicleMonitor:
 
     def __init__(self, monitoring: Monitoring, vehicle: str) -> None:
         self.vehicle = vehicle
+        self._recipe = fingerprint(monitoring.recipe)
         self._reader = VehicleReader(monitoring.recipe, monitoring.quality)
         self._limits = LimitMonitor(monitoring.limits or NO_LIMITS, monitoring.recipe.signals)
+        healthy = monitoring.healthy_range
+        self._guard = None if healthy is None else guard_of(healthy, monitoring.recipe)
         self.events = EventTracker(monitoring.events, vehicle)
+        self.direction = DirectionVotes(monitoring.recipe.signals)
+        sampling = monitoring.sampling
+        self._sampling = None if sampling is None else SamplingTally(sampling, monitoring.recipe.signals)
+        self._units = UnitTally(suspicions_of(monitoring.recipe, monitoring.quality))
 
     def read(self, time: float, reading: Sequence[float]) -> Watched:
         """The next reading, up to the forest."""
+        self.direction.step(time, reading)
+        self._units.step(reading)
+        alike = self._sampling is None or self._sampling.step(time, reading)
         read = self._reader.step(time, reading)
-        return Watched(read, self._limits.step(time, read.usable))
+        breaches = self._limits.step(time, read.usable)
+        if self._guard is None or read.features is None or not alike:
+            return Watched(read, breaches)
+        return Watched(read, breaches, self._guard.check(reading, read.features))
 
     def judge(
         self, time: float, watched: Watched | None, forest_code: int, score: float, row: int | None = None
@@ -127,29 +156,62 @@ class VehicleMonitor:
             said = (*said, UNUSUAL)
         return self.events.step(time, code, score, said, row)
 
+    def unit_remark(self) -> str | None:
+        """Which signals look like another unit than the training data's, and what to do; None where none does."""
+        return self._units.remark()
+
+    def sampling_remark(self) -> str | None:
+        """What the readings so far say against the sampling of the training data; None where nothing does."""
+        if self._sampling is None:
+            return None
+        remark = self._sampling.remark(besides=self._units.suspected())
+        return remark if remark is None or self._guard is None else f"{remark} ({UNWATCHED})"
+
     def state(self) -> dict[str, Any]:
         """Everything that later verdicts and events depend on, in plain JSON types: a few hundred numbers at most."""
         return {
             "version": STATE_VERSION,
+            "recipe": self._recipe,
             "reader": self._reader.state(),
             "limits": self._limits.state(),
             "events": self.events.state(),
+            "direction": self.direction.state(),
+            "sampling": None if self._sampling is None else self._sampling.state(),
+            "units": self._units.state(),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from a :meth:`state`; ``TelemetryError`` or ``ArtifactError`` where it is not one of this model."""
+        """Go on from a :meth:`state`.
+
+        Raises ``TelemetryError`` or ``ArtifactError`` where it is not one of this model; it is not to be used then.
+        """
         if not isinstance(state, Mapping) or state.get("version") != STATE_VERSION:
             raise TelemetryError("this is not the state of a vehicle, or one of another version: start without it")
+        if state.get("recipe", self._recipe) != self._recipe:  # states of older releases do not say
+            raise TelemetryError("this is the state of a vehicle under another model: start without it")
         try:
             self._reader.restore(state["reader"])
             self._limits.restore(state["limits"])
             self.events.restore(state["events"])
-        except (KeyError, TypeError, ValueError) as error:
+            if "direction" in state:  # not in states of older releases
+                self.direction.restore(state["direction"])
+            if self._sampling is not None and state.get("sampling") is not None:
+                self._sampling.restore(state["sampling"])
+            if "units" in state:
+                self._units.restore(state["units"])
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             if isinstance(error, (TelemetryError, ArtifactError)):
                 raise
             raise TelemetryError(f"this is not the state of a vehicle: {error!r:.80}") from None
 
 
+@lru_cache(maxsize=8)
+def fingerprint(recipe: PhysicsRecipe) -> str:
+    """Of the fitted coefficients: whose state a state is."""
+    return hashlib.sha256(json.dumps(recipe_document(recipe)).encode()).hexdigest()[:16]
+
+
+UNWATCHED = "the healthy range is not watched where readings are far apart or coarse"
 STATE_VERSION = 1
 UNUSUAL = "the readings together are unusual"
 """What an event says of rows that the forest flagged."""

@@ -7,13 +7,16 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ev_qa_runtime.contract import ModelContract
+from ev_qa_runtime.contract import CurrentSign, ModelContract
+from ev_qa_runtime.current_direction import contradiction_before_turning, evidence_of
 from ev_qa_runtime.errors import TelemetryError
 from ev_qa_runtime.events import Event
-from ev_qa_runtime.fleet_monitor import MOST_VEHICLES, settled
+from ev_qa_runtime.fleet_monitor import MOST_VEHICLES, joined_remarks, sign_of
+from ev_qa_runtime.monitored_verdicts import MonitoredVerdict
 from ev_qa_runtime.severity import SEVERITY_OF_CODE, Severity
 from ev_qa_runtime.signals import SignalReader
 from ev_qa_runtime.vehicle_monitor import VehicleMonitor
+from ev_qa_runtime.vehicle_names import vehicle_name
 from ev_qa_runtime.verdict import Verdict
 
 MOST_KEPT_EVENTS = 1000
@@ -34,8 +37,12 @@ class VehicleStream:
         if monitoring is None:
             raise TelemetryError(f"model {contract.name} judges each reading alone: use score() or verdicts()")
         self._forest = forest
+        self._monitoring = monitoring
         self._monitor = VehicleMonitor(monitoring, vehicle)
-        self._reading_of = SignalReader(monitoring.recipe.signals, settled(contract.current_sign)).reading_of
+        self._signals = monitoring.recipe.signals
+        self._of_model: CurrentSign = contract.current_sign
+        self._given_sign: CurrentSign | None = None
+        self._reader = self._reader_for(None)
         self._ended: deque[Event] = deque(maxlen=MOST_KEPT_EVENTS)
         self._features: tuple[float, ...] | None = None
 
@@ -44,13 +51,13 @@ class VehicleStream:
         """Whose readings these are."""
         return self._monitor.vehicle
 
-    def score(self, **readings: float | None) -> Verdict:
+    def score(self, **readings: float | None) -> MonitoredVerdict:
         """Judge the next reading, with its ``time``; names, units and sign as in a table.
 
         None and NaN mean missing. Raises ``TelemetryError`` where a name is absent or a value is no number; the stream
         is unchanged then.
         """
-        time, reading = self._reading_of(readings)
+        time, reading = self._reader.reading_of(readings)
         watched = self._monitor.read(time, reading)
         self._features = features = watched.reading.features
         if features is None:
@@ -64,7 +71,22 @@ class VehicleStream:
         forced = watched.forced
         code = max(forced, forest_code)
         severity = SEVERITY_OF_CODE[code] if code >= 0 else Severity.INVALID
-        return Verdict(score, -1 if forced > 0 else label, severity, features is not None, watched.reasons())
+        return MonitoredVerdict(score, -1 if forced > 0 else label, severity, features is not None, watched.reasons())
+
+    @property
+    def remark(self) -> str | None:
+        """What the readings so far say against their current's sign, units or sampling; None where nothing."""
+        evidence = evidence_of(*self._monitor.direction.votes())
+        of_sign = contradiction_before_turning(evidence, self._reader.given_sign)
+        return joined_remarks(of_sign, self._monitor.unit_remark(), self._monitor.sampling_remark())
+
+    def take_sign(self, current_sign: CurrentSign) -> None:
+        """Read the current by this sign from now on; what spoke for or against another one is forgotten."""
+        if current_sign != self._given_sign:
+            turned_before = self._reader.given_sign
+            self._reader = self._reader_for(current_sign)
+            if self._reader.given_sign != turned_before:
+                self._monitor.direction.clear()
 
     @property
     def features(self) -> tuple[float, ...] | None:
@@ -89,14 +111,24 @@ class VehicleStream:
 
     def state(self) -> dict[str, Any]:
         """Everything that later verdicts depend on, in plain JSON types: some 3 kB as text. Take the events apart."""
-        return self._monitor.state()
+        return self._monitor.state() | {"current_sign": self._given_sign}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from a :meth:`state` of a stream of the same model.
 
-        Raises ``TelemetryError`` or ``ArtifactError`` where it is none.
+        A sign that was given to that stream holds here too. Raises ``TelemetryError`` or ``ArtifactError``, and changes
+        nothing, where it is none.
         """
-        self._monitor.restore(state)
+        monitor = VehicleMonitor(self._monitoring, self._monitor.vehicle)
+        monitor.restore(state)
+        if "current_sign" in state:  # not in states of older releases
+            self._reader = self._reader_for(state["current_sign"])
+        self._monitor = monitor
+
+    def _reader_for(self, given: CurrentSign | None) -> SignalReader:
+        sign, explicit = sign_of(self._of_model, given)
+        self._given_sign = sign if explicit else None
+        return SignalReader(self._signals, sign, explicit_sign=explicit)
 
 
 class VehicleStreams:
@@ -110,8 +142,12 @@ class VehicleStreams:
     def __len__(self) -> int:
         return len(self._kept)
 
-    def of(self, vehicle: str) -> VehicleStream:
-        """The stream of a vehicle, new where it is not known; the one that was silent for longest is forgotten."""
+    def of(self, vehicle: str | int) -> VehicleStream:
+        """The stream of a vehicle, new where it is not known; the one that was silent for longest is forgotten.
+
+        ``""`` is the vehicle without a name; 7 and ``"7"`` are the same. Raises ``TelemetryError`` for what names none.
+        """
+        vehicle = _named(vehicle)
         with self._lock:
             stream = self._kept.get(vehicle)
             if stream is None:
@@ -119,12 +155,19 @@ class VehicleStreams:
                 if len(self._kept) > self._most:
                     self._kept.popitem(last=False)
             self._kept.move_to_end(vehicle)
-            return stream
+        return stream
 
-    def forget(self, vehicle: str) -> None:
+    def forget(self, vehicle: str | int) -> None:
         """Drop a vehicle's stream; its next reading begins anew."""
         with self._lock:
-            self._kept.pop(vehicle, None)
+            self._kept.pop(_named(vehicle), None)
+
+
+def _named(vehicle: str | int) -> str:
+    name = "" if vehicle == "" else vehicle_name(vehicle)
+    if name is None:
+        raise TelemetryError(f"{vehicle!r:.40} names no vehicle: give a text or a whole number")
+    return name
 
 
 _CODES = {Severity.INVALID: -1, Severity.INFO: 0, Severity.WARNING: 1, Severity.CRITICAL: 2}

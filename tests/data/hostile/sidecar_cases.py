@@ -424,3 +424,23 @@ over_time(
 )
 over_time("histograms_of_other_features", "is of other features", monitoring("drift.features.0.name", "x"))
 over_time("very_many_histograms", "with distinct names", repeated("monitoring.drift.features", 1000))
+_SAMPLING = {"version": 1, "step_s": [1.0, 1.0, 1.0], "resolutions": [{"signal": "temp", "step": 0.1}]}
+for _name, _match, _changed in (
+    ("text", "monitoring.sampling must be an object", "x"),
+    ("empty", "monitoring.sampling.version is missing", {}),
+    ("steps_fall", "step_s must be three rising numbers", _SAMPLING | {"step_s": [2.0, 1.0, 1.0]}),
+    ("steps_long", "step_s must be three rising numbers", _SAMPLING | {"step_s": [1.0] * 99_999}),
+    (
+        "tiny",
+        "the resolution of 'temp' must be 0 or lie",
+        _SAMPLING | {"resolutions": [{"signal": "temp", "step": 5e-324}]},
+    ),
+    ("many", "at most 64 distinct signals", _SAMPLING | {"resolutions": [{"signal": "temp", "step": 1.0}] * 9999}),
+):
+    over_time(f"sampling_{_name}", _match, member("monitoring.sampling", _changed))
+over_time(
+    "sampling_of_version_2",
+    "the sampling record has version 2, this runtime",
+    member("monitoring.sampling", _SAMPLING | {"version": 2}),
+    "IncompatibleModelError",
+)

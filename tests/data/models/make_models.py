@@ -1,8 +1,9 @@
-"""The golden model over time: made from the demo trips, with the figures that every later runtime must give again.
+"""The golden models over time: made from the demo trips, with the figures that every later runtime must give again.
 
 Usage: ``python tests/data/models/make_models.py`` shows whether the runtime still gives the figures in
-``expected.json``; ``--write`` trains the model anew (its bytes differ with the time and the libraries) and writes both.
-It is the witness of ``schema_version`` 2: write it anew only with a reason that CHANGELOG.md gives.
+``expected.json``; ``--write`` trains the newest model anew (its bytes differ with the time and the libraries) and
+writes both. They are the witnesses of ``schema_version`` 2: write one anew only with a reason that CHANGELOG.md gives.
+``over_time_v1.0.0`` has no healthy range, no record of its sampling and no prediction intervals, and is never written.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from ev_qa_runtime import Detector, load_model, sidecar
 FOLDER = Path(__file__).parent
 ROOT = FOLDER.parents[2]
 TELEMETRY = ROOT / "demo" / "telemetry"
-MODEL = FOLDER / "over_time_v1.0.0"
+MODELS = ("over_time_v1.0.0", "over_time_v1.1.0")
+NEWEST = FOLDER / MODELS[-1]
 EXPECTED = FOLDER / "expected.json"
 RECORDINGS = ("healthy_drive_03.csv", "fault_resistance_x2_02.csv", "fault_voltage_stuck_01.csv")
 SIGNALS = ("time_s", "voltage", "current", "temp", "soc")
@@ -58,8 +60,11 @@ def _sha256(values: np.ndarray) -> str:
 
 
 def _all_figures() -> dict[str, Any]:
-    detector = load_model(MODEL)
-    return {recording: figures(detector, recording) for recording in RECORDINGS}
+    detectors = {name: load_model(FOLDER / name) for name in MODELS}
+    return {
+        name: {recording: figures(detector, recording) for recording in RECORDINGS}
+        for name, detector in detectors.items()
+    }
 
 
 def _train() -> None:
@@ -72,19 +77,19 @@ def _train() -> None:
     analyzer = EVBatteryAnalyzer(features="physics", current_sign="discharge_positive", n_estimators=TREES)
     analyzer.fit(pd.concat(trips, ignore_index=True))
     with tempfile.TemporaryDirectory() as folder:
-        made = Path(folder) / MODEL.name
+        made = Path(folder) / NEWEST.name
         analyzer.save_model(made)
-        onnx = made.with_name(f"{MODEL.name}.onnx").read_bytes()
-        contract = sidecar.decode(made.with_name(f"{MODEL.name}.json").read_bytes())
+        onnx = made.with_name(f"{NEWEST.name}.onnx").read_bytes()
+        contract = sidecar.decode(made.with_name(f"{NEWEST.name}.json").read_bytes())
     contract = replace(contract, files={"onnx": contract.files["onnx"]})  # no test needs its .joblib
-    (FOLDER / f"{MODEL.name}.onnx").write_bytes(onnx)
-    (FOLDER / f"{MODEL.name}.json").write_bytes(sidecar.encode(contract))
+    (FOLDER / f"{NEWEST.name}.onnx").write_bytes(onnx)
+    (FOLDER / f"{NEWEST.name}.json").write_bytes(sidecar.encode(contract))
 
 
 def main() -> int:
     """Compare, or write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--write", action="store_true", help="train the model anew and write its figures")
+    parser.add_argument("--write", action="store_true", help="train the newest model anew and write all figures")
     if parser.parse_args().write:
         _train()
         EXPECTED.write_text(json.dumps(_all_figures(), indent=1) + "\n", encoding="utf-8")
