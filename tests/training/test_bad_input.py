@@ -71,7 +71,9 @@ def test_a_missing_column_is_named_with_what_was_there(model: EVBatteryAnalyzer,
 
     for use in (model.analyze_telemetry, model.score_samples, EVBatteryAnalyzer().fit):
         with pytest.raises(
-            ValueError, match=r"^missing column\(s\) 'voltage', 'temp'; there were: 'soc', 'current', 'time_s'$"
+            ValueError,
+            match=r"^missing column\(s\) 'voltage', 'temp'; there were: 'soc', 'current', 'time_s' "
+            r"\('voltage' may also be called '[^()]+'; all names: docs/telemetry.md\)$",
         ):
             use(frame)
 

@@ -75,8 +75,8 @@ def test_a_raw_model_is_calibrated_too(run: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        ((MODEL, *HEALTHY, "-o", "x", "--critical-rate", "1e-7"), 4, "critical_rate 1e-07 needs"),
-        ((MODEL, HEALTHY[0], "-o", "x", "--warning-rate", "2"), 4, "warning_rate must lie between 0 and 1"),
+        ((MODEL, *HEALTHY, "-o", "x", "--critical-rate", "1e-7"), 4, "--critical-rate 1e-07 needs"),
+        ((MODEL, HEALTHY[0], "-o", "x", "--warning-rate", "2"), 4, "--warning-rate must lie between 0 and 1"),
         (("nothing", HEALTHY[0], "-o", "x"), 3, "Model file not found"),
         ((MODEL, "nothing.csv", "-o", "x"), 5, "Telemetry file not found"),
         ((MODEL, HEALTHY[0]), 2, "Missing option"),
@@ -128,3 +128,50 @@ def test_calibrating_warns_where_healthy_rows_already_reach_the_floor() -> None:
     analyzer = EVBatteryAnalyzer(n_estimators=1, max_samples=4, random_state=0).fit(trips)
     with pytest.warns(UserWarning, match="no reading can ever score below critical_threshold"):
         analyzer.calibrate(trips, warning_rate=0.01)
+
+
+def test_files_that_the_model_was_fitted_on_are_warned_of(run: Run) -> None:
+    few = [path for path in HEALTHY if "drive" in path.name][:9]
+    assert run("train", *few, "-o", "pack_v1.0.0", *OVER_TIME).returncode == 0
+    done = run("calibrate", "pack_v1.0.0", *few[:8], "-o", "pack_v1.1.0", "--warning-rate", "0.2")
+    assert (done.returncode, len(done.stderr.splitlines())) == (0, 1), done.stderr
+    assert done.stderr.startswith("ev-qa: warning: 8 of 8 files have the name of one that the model was fitted on, ")
+    others = [path for path in HEALTHY if path not in few]
+    done = run("calibrate", "pack_v1.0.0", *others, "-o", "pack_v1.1.0", "--warning-rate", "0.2")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+OVER_TIME = ("--features", "physics", "--current-sign", "discharge_positive")
+
+
+def test_too_few_trips_are_said_in_one_line(run: Run) -> None:
+    done = run("train", *HEALTHY[-3:], "-o", "few_v1.0.0", *OVER_TIME, "--limits", "nmc")
+    assert done.returncode == 0
+    first, second = done.stderr.splitlines()
+    assert first == (
+        "ev-qa: warning: the thresholds are not calibrated: run ev-qa calibrate with healthy trips that were not "
+        "fitted on; there are 3 trips, 8 are needed, and without them there is no healthy range"
+    )
+    assert second == (
+        "ev-qa: warning: the limits on cell_voltage, c_rate rest, for want of cells_in_series and capacity_ah: give "
+        "them in a .toml file as --limits, see docs/limits.md"
+    )
+    assert "warning_threshold" in done.stdout
+    assert "(ev-qa detect lists them)" in done.stdout
+
+
+def test_a_table_says_what_calibration_promises(run: Run) -> None:
+    done = run("train", *HEALTHY[:9], "-o", "pack_v1.0.0", *OVER_TIME)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "warning_false_alarms_per_100h: " in done.stdout
+    assert "warning: At most" in " ".join(done.stdout.split())
+
+
+def test_a_missing_column_is_told_with_its_file_and_other_names(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "few.csv").write_text("time,voltage,temp,soc\n0,350,20,50\n")
+    done = run("train", "few.csv", "-o", "pack_v1.0.0", *OVER_TIME)
+    assert done.returncode == 4
+    assert done.stderr == (
+        "ev-qa: error: few.csv: missing column(s) 'current'; there were: 'time', 'voltage', 'temp', 'soc' ('current' "
+        "may also be called 'pack_current', 'battery_current', 'hv_current'; all names: docs/telemetry.md)\n"
+    )

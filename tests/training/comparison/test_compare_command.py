@@ -110,7 +110,7 @@ def test_the_report_is_written(run: Run, saved_once: Path, tmp_path: Path) -> No
         (("b_v1.3.0", "b_v1.3.0", "faulty.csv", "--labels", "voltage"), 4, "different numbers, more than 20 fault"),
         (("b_v1.3.0", "b_v1.3.0", "few.csv"), 4, "few.csv: missing column(s) 'temp'"),
         (("b_v1.3.0", "b_v1.3.0", "faulty.csv", "--rows", "0:0"), 4, "none of the 0 row(s) is valid for both"),
-        (("b_v1.3.0", "b_v1.3.0", "faulty.csv", "--block-rows", "0"), 4, "block_rows must be at least 1, not 0"),
+        (("b_v1.3.0", "b_v1.3.0", "faulty.csv", "--block-rows", "0"), 4, "--block-rows must be at least 1, not 0"),
         (("b_v1.3.0", "b_v1.3.0", "faulty.csv", "--html", "no/report.html"), 5, "no/report.html: No such file"),
         (("b_v1.3.0", "b_v1.3.0", "faulty.csv", "--html", "."), 5, ".: Is a directory"),
         (("b_v1.3.0", "b_v1.3.0", "faulty.csv", "--html", "b_v1.3.0.json"), 4, "call the report b_v1.3.0.html"),

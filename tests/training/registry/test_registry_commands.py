@@ -99,6 +99,7 @@ def test_tables_are_for_reading(run: Run, models: list[Path]) -> None:
         (("list",), ["pack_v1.0.0", "production, experiments", "champion"]),
         (("history",), ["publish pack_v1.0.1 into experiments", "promote champion pack_v1.0.0", "the first one"]),
         (("history", "--at", "2999-01-01"), ["champion", "pack_v1.0.0", "now"]),
+        (("history", "--at", "1999-01-01"), ["Nothing served at 1999-01-01."]),
         (("show", "champion"), ["IsolationForest", "promote champion pack_v1.0.0"]),
         (("diff", "pack_v1.0.0", "pack_v1.0.1"), ["rows trained on", "voltage", "PATCH", "1.0.1"]),
         (("verify",), ["True"]),

@@ -225,6 +225,82 @@ def test_a_rate_that_was_calibrated_for_is_minor(over_time: ModelContract) -> No
     assert [str(difference) for difference in found] == ["calibrated warning rate: 0.005 -> 0.02"]
 
 
+def recalibrated(contract: ModelContract, thresholds: Thresholds, **members: Any) -> ModelContract:
+    """``contract`` with thresholds that were calibrated anew."""
+    assert contract.monitoring is not None
+    record = contract.monitoring.calibration
+    assert record is not None
+    record = dataclasses.replace(
+        record,
+        warning=dataclasses.replace(record.warning, threshold=thresholds.warning),
+        critical=dataclasses.replace(record.critical, threshold=thresholds.critical),
+    )
+    calibrated = changed(contract, calibration=dataclasses.replace(record, **members))
+    return dataclasses.replace(calibrated, thresholds=thresholds)
+
+
+def test_thresholds_calibrated_anew_at_the_same_rates_are_a_patch(over_time: ModelContract) -> None:
+    new = recalibrated(over_time, Thresholds(-0.71, -0.66), trips=40, hours=99.0, rows=10**6)
+    assert level_of(over_time, new) == level_of(new, over_time) == Level.PATCH
+    assert [str(difference) for difference in differences(over_time, new)] == [
+        "critical_threshold, calibrated anew at a rate of 0.0005: -0.7081785550497316 -> -0.71",
+        "warning_threshold, calibrated anew at a rate of 0.005: -0.6545094612684639 -> -0.66",
+    ]
+    patch = dataclasses.replace(new, version=ModelVersion(1, 1, 0))
+    with pytest.raises(RegistryError, match=r"the rule asks for PATCH \(critical_threshold, calibrated anew .*1\.0\.1"):
+        check_version(over_time, patch)
+
+
+def test_a_threshold_set_by_hand_after_calibrating_is_minor(over_time: ModelContract) -> None:
+    new = dataclasses.replace(over_time, thresholds=Thresholds(over_time.thresholds.critical, -0.66))
+    found = {str(difference): difference.level for difference in differences(over_time, new)}
+    assert found == {
+        "warning_threshold: -0.6545094612684639 -> -0.66": Level.MINOR,
+        "calibrated warning rate: 0.005 -> null": Level.MINOR,
+    }
+
+
+def test_another_kind_of_promise_is_minor(over_time: ModelContract) -> None:
+    elsewhere = recalibrated(over_time, Thresholds(-0.71, -0.66), folds=None)
+    assert level_of(over_time, elsewhere) == Level.MINOR
+    said = [str(difference) for difference in differences(over_time, elsewhere)]
+    assert any(re.search("warning rate calibrated on: .*its own trips.* -> .*trips not fitted on", one) for one in said)
+    assert elsewhere.monitoring is not None
+    record = elsewhere.monitoring.calibration
+    assert record is not None
+    by_trips = dataclasses.replace(record.warning, unit="trip", unit_seconds=None)
+    trips = changed(elsewhere, calibration=dataclasses.replace(record, warning=by_trips))
+    assert 'warning rate promised by: "blocks" -> "trips"' in map(str, differences(elsewhere, trips))
+    assert level_of(elsewhere, trips) == Level.MINOR
+
+
+@st.composite
+def calibrated_contracts(draw: st.DrawFn) -> ModelContract:
+    """Models over time that differ in how their thresholds came about, often by chance at the same place."""
+    contract = sidecar.decode(OVER_TIME.with_name(f"{OVER_TIME.name}.json").read_bytes())
+    assert contract.monitoring is not None
+    places = [Thresholds(-0.75, -0.6), Thresholds(-0.75, -0.65), Thresholds(-0.7, -0.65)]
+    new = recalibrated(contract, draw(st.sampled_from(places)), folds=draw(st.sampled_from([None, 5, 6])))
+    assert new.monitoring is not None
+    record = new.monitoring.calibration
+    assert record is not None
+    if draw(st.booleans()):
+        milder = dataclasses.replace(record.warning, rate=0.02)
+        new = changed(new, calibration=dataclasses.replace(record, warning=milder))
+    by_hand = draw(st.one_of(st.none(), st.sampled_from(places)))
+    if by_hand is not None:
+        new = dataclasses.replace(new, thresholds=by_hand)
+    return changed(new, calibration=None) if draw(st.booleans()) else new
+
+
+@given(calibrated_contracts(), calibrated_contracts(), calibrated_contracts())
+def test_calibrations_keep_to_the_laws_of_steps(a: ModelContract, b: ModelContract, c: ModelContract) -> None:
+    assert level_of(a, a) == Level.PATCH
+    assert not differences(a, a)
+    assert level_of(a, b) == level_of(b, a)
+    assert level_of(a, c) <= max(level_of(a, b), level_of(b, c))
+
+
 def test_both_sides_of_what_is_over_time_are_shown(over_time: ModelContract) -> None:
     assert over_time.monitoring is not None
     old = over_time.monitoring
@@ -236,3 +312,19 @@ def test_both_sides_of_what_is_over_time_are_shown(over_time: ModelContract) -> 
     assert shown["recipe.voltage.relaxations[0].time_constant_s"] == ("10.0", "10.0")
     assert not any("curve" in name or name.startswith("drift") for name in shown)
     assert side_by_side(None, None) == ()
+
+
+def test_a_healthy_range_that_comes_goes_or_forces_otherwise_is_minor(over_time: ModelContract) -> None:
+    now = sidecar.decode(OVER_TIME.with_name("over_time_v1.1.0.json").read_bytes()).monitoring
+    assert now is not None
+    healthy = now.healthy_range
+    assert healthy is not None
+    guarded = changed(over_time, healthy_range=healthy)
+    lower = tuple(one - 1.0 for one in healthy.lowest)
+    wider = changed(over_time, healthy_range=dataclasses.replace(healthy, lowest=lower))
+    milder = changed(over_time, healthy_range=dataclasses.replace(healthy, critical_times=9.0))
+
+    assert level_of(over_time, guarded) == level_of(guarded, over_time) == Level.MINOR
+    assert level_of(guarded, milder) == Level.MINOR
+    assert level_of(guarded, wider) == Level.PATCH
+    assert level_of(over_time, changed(over_time, sampling=now.sampling)) == Level.MINOR

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,9 +16,11 @@ from rich.console import Console
 
 from ev_qa_framework.cli import main
 from ev_qa_framework.report.detection import detection
-from ev_qa_framework.report.detection_text import print_detections
+from ev_qa_framework.report.detection_text import model_heading, print_detections
+from ev_qa_framework.time_scale import local_text
 from ev_qa_runtime import Detector
 
+TELEMETRY = Path(__file__).parents[3] / "demo" / "telemetry"
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -56,6 +60,11 @@ class TestDetect:
             assert said in done.stdout
         assert "events in healthy.csv" not in done.stdout
 
+    def test_what_healthy_trips_kept_to_comes_first(self, run: Run, over_time_once: Path) -> None:
+        done = run("detect", over_time_once, TELEMETRY / "fault_resistance_x2_02.csv")
+        said = " ".join(done.stdout.split())
+        assert -1 < said.find("10 healthy trips kept to") < said.find("far beyond what healthy trips showed")
+
     def test_json_agrees_with_the_detector(
         self, run: Run, over_time_once: Path, detector: Detector, fleet: pd.DataFrame
     ) -> None:
@@ -63,6 +72,9 @@ class TestDetect:
         assert (done.returncode, done.stderr) == (0, "")
         said = json.loads(done.stdout, parse_constant=pytest.fail)
         assert (said["model"], said["version"]) == ("pack_v2.0.0", "2.0.0")
+        assert said["onnx_sha256"] == detector.contract.files["onnx"].sha256
+        sidecar = over_time_once.with_name("pack_v2.0.0.json").read_bytes()
+        assert said["sidecar_sha256"] == hashlib.sha256(sidecar).hexdigest()
         assert [one["source"] for one in said["recordings"]] == ["fleet.parquet", "stuck.csv"]
         of_fleet = said["recordings"][0]
         summary = detector.verdicts(fleet).summary()
@@ -129,10 +141,163 @@ class TestDetect:
     ) -> None:
         hostile = stuck.iloc[1000:1300].assign(vehicle_id="[red]car[/red]\x1b[2J")
         found = detection(detector, hostile, "[b]\x1b[2Jfile")
-        print_detections(detector.contract, [found], Console(width=120))
+        print_detections(model_heading(detector), [found], Console(width=120))
         printed = capsys.readouterr().out
         assert "\x1b" not in printed
         assert "[red]car[/red]\\x1b[2J" in printed
+
+
+class TestWhatAnOperatorReads:
+    def test_invalid_rows_are_told_with_reason_first_and_last(
+        self, run: Run, over_time_once: Path, fleet: pd.DataFrame
+    ) -> None:
+        printed = run("detect", over_time_once, "fleet.parquet").stdout
+        assert "not judged in fleet.parquet" in printed
+        assert "soc: missing" in printed
+        said = json.loads(run("detect", over_time_once, "fleet.parquet", "--json").stdout)["recordings"][0]
+        [reason] = [one for one in said["invalid"] if one["reason"] == "soc: missing"]
+        rows = fleet.index[fleet["soc"].isna()]
+        times = fleet["timestamp"].astype("int64") / 10 ** (9 if fleet["timestamp"].dtype.unit == "ns" else 6)
+        assert reason == {
+            "vehicle": "car <2>", "reason": "soc: missing", "rows": len(rows),
+            "first_row": rows[0], "last_row": rows[-1], "first_time": times[rows[0]], "last_time": times[rows[-1]],
+        }  # fmt: skip
+        counted = {one["reason"]: one["rows"] for one in said["invalid"]}
+        assert counted == said["summary"]["invalid_reasons"]
+        assert sum(one["invalid"] for one in said["vehicles"]) == said["summary"]["invalid_samples"]
+
+    def test_invalid_rows_of_a_model_without_time_have_row_numbers(self, run: Run, saved_once: Path) -> None:
+        Path("gaps.csv").write_text("voltage,current,temp\n350,1,20\n,1,20\n350,1,\n,1,20\n")
+        assert "voltage: missing" in run("detect", saved_once, "gaps.csv").stdout
+        said = json.loads(run("detect", saved_once, "gaps.csv", "--json").stdout)["recordings"][0]
+        assert [(one["reason"], one["rows"], one["first_row"], one["last_row"]) for one in said["invalid"]] == [
+            ("voltage: missing", 2, 1, 3), ("temp: missing", 1, 2, 2)
+        ]  # fmt: skip
+        assert said["invalid"][0]["first_time"] is None
+
+    def test_an_event_has_its_end_its_peak_and_who_pushed(self, run: Run, over_time_once: Path) -> None:
+        printed = run("detect", over_time_once, "fleet.parquet").stdout
+        digest = hashlib.sha256(over_time_once.with_name("pack_v2.0.0.json").read_bytes()).hexdigest()
+        assert f"pack_v2.0.0 version 2.0.0 (sidecar sha256 {digest[:12]}…)" in printed
+        for said in ("from 2024-", "to   2024-", "for  ", "peak 2024-", ", score -0.", "path shortened by"):
+            assert said in printed
+        event = json.loads(run("detect", over_time_once, "fleet.parquet", "--json").stdout)["recordings"][0]["events"][
+            0
+        ]
+        assert 1 <= len(event["contributions"]) <= 5
+        assert {"feature", "share", "value", "usual", "unit"} == set(event["contributions"][0])
+
+
+class TestLimitsAlone:
+    def test_events_and_invalid_rows_without_a_model(self, run: Run) -> None:
+        done = run("detect", "fleet.parquet", "stuck.csv", "--limits", "nmc")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert max(map(len, done.stdout.splitlines())) <= 80
+        assert "limits nmc, and ranges of the readings; no model" in done.stdout
+        for said in ("events in fleet.parquet", "car <2>", "CRITICAL",
+                     "temp above the critical limit of 60 °C", "Limits not watched"):  # fmt: skip
+            assert said in done.stdout
+        assert "events in stuck.csv" not in done.stdout
+
+    def test_json_is_that_of_a_model_without_scores(self, run: Run, over_time_once: Path) -> None:
+        said = json.loads(
+            run("detect", "fleet.parquet", "--limits", "lfp", "--json").stdout, parse_constant=pytest.fail
+        )
+        assert (said["model"], said["limits"]) == (None, "lfp")
+        by_model = json.loads(run("detect", over_time_once, "fleet.parquet", "--json").stdout)["recordings"][0]
+        found = said["recordings"][0]
+        assert set(found) == set(by_model)
+        assert set(found["summary"]) == set(by_model["summary"])
+        assert set(found["events"][0]) == set(by_model["events"][0])
+        assert found["summary"]["lowest_score"] is None
+        assert found["events"][0]["raised_by"] == ["limits"]
+        assert found["unwatched_limits"] == ["probe_spread", "cell_voltage", "cell_spread", "c_rate"]
+
+    def test_a_file_of_limits_and_the_sign_of_the_current(self, run: Run) -> None:
+        Path("pack.toml").write_text('profile = "nmc"\ncells_in_series = 96\ncapacity_ah = 60\n')
+        said = json.loads(run("detect", "stuck.csv", "--limits", "pack.toml", "--json").stdout)
+        assert (said["limits"], said["cells_in_series"], said["capacity_ah"]) == ("nmc", 96, 60.0)
+        printed = run("detect", "stuck.csv", "--limits", "pack.toml", "--current-sign", "discharge_positive").stdout
+        assert "for 96 cells in series, 60 Ah" in printed
+        turned = run("detect", "stuck.csv", "--limits", "pack.toml", "--current-sign", "charge_positive")
+        assert turned.returncode == 0
+        assert "ev-qa: warning: stuck.csv: current looks discharge_positive" in turned.stderr
+
+    def test_sentinels_are_invalid_without_any_training(self, run: Run, healthy: pd.DataFrame) -> None:
+        broken = healthy.iloc[:60].copy()
+        broken.loc[broken.index[10:13], "temp"] = [-40.0, 511.0, 300.0]
+        broken.to_csv("broken.csv", index=False)
+        said = json.loads(run("detect", "broken.csv", "--limits", "nmc", "--json").stdout)["recordings"][0]
+        assert said["summary"]["invalid_reasons"] == {"temp: out of range": 1, "temp: sentinel": 2}
+        assert (said["summary"]["invalid_samples"], said["events"]) == (3, [])
+
+    @pytest.mark.parametrize(
+        ("arguments", "code", "message"),
+        [
+            (("stuck.csv",), 2, "name a model and telemetry, or telemetry and --limits PROFILE|FILE"),
+            (("MODEL", "stuck.csv", "--limits", "nmc"), 2, "is one that carries its own limits"),
+            (("RAW", "stuck.csv", "--limits", "nmc"), 2, "is one, of readings alone: leave one of them out"),
+            (("artifacts@champion", "stuck.csv", "--limits", "nmc"), 2, "leave one of them out"),
+            (("stuck.csv", "--limits", "nmcc"), 4, "did you mean 'nmc'?"),
+            (("stuck.csv", "--limits", "no.toml"), 5, "Limits file not found: no.toml"),
+            (("no.csv", "--limits", "nmc"), 5, "Telemetry file not found: no.csv"),
+            (("bare.csv", "--limits", "nmc"), 4, "bare.csv: none of the limits can be watched here"),
+            (("stuck.csv", "--limits", "nmc", "--rows", "0:0"), 4, "stuck.csv: there are no data rows to judge"),
+        ],
+    )
+    def test_mistakes_end_with_their_code(
+        self,
+        run: Run,
+        over_time_once: Path,
+        saved_once: Path,
+        arguments: tuple[str, ...],
+        code: int,
+        message: str,
+    ) -> None:
+        Path("bare.csv").write_text("time_s,soc\n1,50\n2,50\n")
+        models = {"MODEL": over_time_once, "RAW": saved_once}
+        done = run("detect", *(models.get(argument, argument) for argument in arguments))
+        assert done.returncode == code, done.stderr
+        assert message in " ".join(done.stderr.split())
+        assert "Traceback" not in done.stderr
+        assert done.stdout == ""
+
+    def test_a_sign_that_cannot_matter_is_warned_of(self, run: Run, healthy: pd.DataFrame) -> None:
+        healthy.assign(current=-healthy["current"]).to_csv("turned.csv", index=False)
+        Path("large.toml").write_text('profile = "nmc"\ncells_in_series = 96\ncapacity_ah = 170\n')
+        done = run("detect", "turned.csv", "--limits", "large.toml", "--json")
+        assert done.returncode == 0
+        assert done.stderr.startswith("ev-qa: warning: turned.csv: current looks charge_positive")
+        remark = json.loads(done.stdout)["recordings"][0]["summary"]["remark"]
+        assert "--current-sign charge_positive" in remark
+        assert "current_sign=" not in remark
+        Path("small.toml").write_text('profile = "nmc"\ncells_in_series = 96\ncapacity_ah = 10\n')
+        done = run("detect", "turned.csv", "--limits", "small.toml")
+        assert (done.returncode, done.stdout) == (4, "")
+        assert "current looks charge_positive" in done.stderr
+
+    def test_the_help_shows_both_uses(self, run: Run) -> None:
+        printed = run("detect", "--help").stdout
+        assert "  ev-qa detect models/pack_v1.0.0 drive.csv\n" in printed
+        assert "  ev-qa detect drive.csv --limits nmc\n" in printed
+
+
+@pytest.mark.parametrize(
+    ("zone", "seconds", "said"),
+    [
+        ("Europe/Berlin", 1_717_200_000.0, "2024-06-01 02:00:00 CEST"),
+        ("UTC", 1_717_200_000.0, "2024-06-01 00:00:00 UTC"),
+        ("Europe/Berlin", 732.0, "0:12:12"),
+    ],
+)
+def test_dates_are_on_the_clock_of_the_machine(
+    monkeypatch: pytest.MonkeyPatch, zone: str, seconds: float, said: str
+) -> None:
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    assert local_text(seconds) == said
+    monkeypatch.undo()
+    time.tzset()
 
 
 class TestReport:

@@ -27,6 +27,7 @@ from ev_qa_runtime.errors import TelemetryError
 from ev_qa_runtime.monitored_verdicts import MonitoredVerdicts
 from ev_qa_runtime.severity import Severity
 
+TELEMETRY = Path(__file__).parents[3] / "demo" / "telemetry"
 VOID = {"meta", "br", "wbr", "link", "img", "input", "hr"}
 HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(2)> $\\frac{1}$ {{ 7*7 }} \ud800'
 
@@ -101,6 +102,22 @@ class TestWhatItSays:
         assert "it had not cleared when the telemetry ended" in first
         assert "the check of the readings" in first
         assert "current: frozen" in first
+
+    def test_an_event_beyond_the_healthy_range_says_how_far(self, detector: Detector) -> None:
+        resistive = pd.read_csv(TELEMETRY / "fault_resistance_x2_02.csv")
+        found = report_on(detector, resistive, "resistive")
+        story = found.told[0]
+        assert "healthy range" in story.speakers
+        row = found.judged.verdicts.row(story.event.peak_row)
+        assert [text.replace("ohm", "Ω") for text in row.reasons] == list(story.at_peak)
+        assert re.search(r"\d Ω above the model, .* \(10 healthy trips kept to ", "\n".join(story.at_peak))
+        sentence = found.headline.sentences[0]
+        assert f"Why: {story.at_peak[0]}" in sentence
+        assert "far beyond what healthy trips showed" not in sentence
+        assert "standard deviations" not in sentence  # which names no feature
+        assert story.as_dict()["at_peak"] == list(story.at_peak)
+        told = Page(html_report(found)).text
+        assert story.at_peak[0] in told
 
     def test_contributions_are_the_explanation_s(self, detector: Detector, found: ModelReport) -> None:
         story = found.told[0]
@@ -196,13 +213,26 @@ class TestPage:
         assert pictures
         assert all(attributes["role"] == "img" and attributes["aria-label"] for attributes in pictures)
 
+    def test_a_current_that_was_turned_is_said(self, detector: Detector, healthy: pd.DataFrame, page: str) -> None:
+        turned = healthy.assign(current=-healthy["current"])
+        text = Page(html_report(report_on(detector, turned, "turned", current_sign="charge_positive"))).text
+        assert "The current is shown positive when discharging" in text
+        assert "The current is shown positive when discharging" not in Page(page).text
+
+    def test_a_wrong_sign_is_told_in_options(self, detector: Detector, healthy: pd.DataFrame) -> None:
+        text = Page(html_report(report_on(detector, healthy.assign(current=-healthy["current"]), "turned"))).text
+        assert "current looks charge_positive" in text
+        assert "--current-sign charge_positive" in text
+        assert "current_sign=" not in text
+
     def test_it_holds_what_the_model_is(self, page: str, found: ModelReport) -> None:
         text = Page(page).text
         contract = found.contract
         assert contract.monitoring is not None
         assert contract.monitoring.calibration is not None
         for said in (
-            contract.name, contract.files["onnx"].sha256, "physics version", f"{contract.thresholds.warning:.4f}",
+            contract.name, contract.files["onnx"].sha256, found.sidecar_sha256, "physics version",
+            f"{contract.thresholds.warning:.4f}",
             f"{contract.training.rows:,} rows", contract.monitoring.calibration.warning.guarantee,
             f"{contract.parity.rows:,} rows, largest difference {contract.parity.max_ulp} ulp",
         ):  # fmt: skip

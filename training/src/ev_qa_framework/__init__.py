@@ -12,7 +12,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ev_qa_framework.analysis import AnomalyDetector, EVBatteryAnalyzer
+    from ev_qa_framework.analysis import EVBatteryAnalyzer
+    from ev_qa_framework.anomaly_detector import AnomalyDetector
     from ev_qa_framework.comparison import compare_models
     from ev_qa_framework.service import ModelService
     from ev_qa_runtime.errors import ArtifactError, ConfigurationError, EvQaError, ModelNotFoundError, TelemetryError
@@ -31,7 +32,7 @@ __all__ = [
 __version__ = "0.1.0"
 
 _HOMES = {
-    "AnomalyDetector": "analysis",
+    "AnomalyDetector": "anomaly_detector",
     "EVBatteryAnalyzer": "analysis",
     "ModelService": "service",
     "compare_models": "comparison",

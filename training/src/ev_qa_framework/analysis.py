@@ -1,4 +1,4 @@
-"""The training API: ``EVBatteryAnalyzer`` as the guide describes it, and ``AnomalyDetector``."""
+"""The training API: ``EVBatteryAnalyzer`` as the guide describes it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -19,25 +20,29 @@ from ev_qa_framework.backends import SklearnBackend
 from ev_qa_framework.calibration import WARNING_RATE, calibrate_scores
 from ev_qa_framework.configuration import PARAMETERS, PHYSICS, check_parameters, read_parameters
 from ev_qa_framework.fitting import fit_pipeline
+from ev_qa_framework.healthy_range import FEWEST_TRIPS
 from ev_qa_framework.limits_file import read_limits
 from ev_qa_framework.over_time import (
-    FEWEST_TRIPS,
     Prepared,
     Scorer,
-    calibrated,
-    cross_calibrated,
+    calibration,
+    cross_judged,
     fit_monitoring,
+    judged,
     prepare,
     prepare_for,
+    read_for_forest,
     read_over_time,
     trip_column,
     with_drift_baseline,
+    with_healthy_range,
+    with_sampling,
 )
 from ev_qa_framework.persistence import BackendChoice
 from ev_qa_framework.pipeline import MODEL_STEP, SCALER_STEP, build_pipeline
 from ev_qa_framework.telemetry import feature_specs, fitting_rows, training_record, with_statistics
 from ev_qa_framework.threshold_floor import lowest_reachable_score, threshold_warning
-from ev_qa_framework.trained_model import TrainedModel, reference_rows, this_environment
+from ev_qa_framework.trained_model import TrainedModel, reference_rows, this_environment, unsaved_info
 from ev_qa_framework.trips import split_trips
 from ev_qa_runtime.calibration_record import CalibrationRecord
 from ev_qa_runtime.contract import CurrentSign, FeatureSpec, Profile, Thresholds
@@ -76,7 +81,8 @@ class EVBatteryAnalyzer(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # s
         Names of the columns the model reads, in order; each also answers to its aliases. Or ``"physics"``: a model over
         time, which judges what voltage, current, temp and soc do together (``docs/physics.md``).
     current_sign
-        Which direction of ``current`` is positive; recorded in the model's contract.
+        Which direction of ``current`` is positive; recorded in the model's contract. Methods that score take another
+        one for telemetry that counts it otherwise, and convert.
     limits
         Of a model over time: a profile's name, the path of a ``.toml`` file, ``Limits``, or None for no limits.
     calibration_folds
@@ -174,19 +180,22 @@ class EVBatteryAnalyzer(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # s
         prepared = prepare(X, self.current_sign)
         monitoring = fit_monitoring(prepared, self._limits())
         telemetry = read_over_time(prepared, monitoring)
-        self._fit_forest(X, telemetry, monitoring.recipe.features, prepared.table.given_sign)
+        forest = fitting_rows(read_for_forest(prepared, monitoring))
+        self._fit_forest(X, telemetry, monitoring.recipe.features, prepared.table.given_sign, forest)
         trained = self._fitted()
         monitoring = with_drift_baseline(monitoring, telemetry, trained.backend.score_samples(telemetry))
         try:
             if self.calibration_folds and prepared.trip_count >= FEWEST_TRIPS:
-                folds = int(self.calibration_folds)
-                monitoring, record = cross_calibrated(monitoring, prepared, self._forest_scores, folds)
-                self._set_thresholds(record)
+                folds, limits = int(self.calibration_folds), monitoring.limits
+                trips = cross_judged(prepared, self._forest_scores, folds, limits)
+                without_range, monitoring = monitoring, with_healthy_range(monitoring, trips)
+                record = self._set_thresholds(calibration(without_range, trips))
+                monitoring = replace(monitoring, calibration=record)
             elif self.calibration_folds:
-                warnings.warn(_NOT_CALIBRATED, stacklevel=3)
+                warnings.warn(_too_few(prepared.trip_count), stacklevel=3)
         except ConfigurationError as error:
             warnings.warn(f"{_NOT_CALIBRATED} ({error})", stacklevel=3)
-        self._trained = replace(trained, monitoring=monitoring)
+        self._trained = replace(trained, monitoring=with_sampling(monitoring, prepared))
         if monitoring.calibration is not None:
             self._warn_of_thresholds(stacklevel=4)
         return self
@@ -202,9 +211,16 @@ class EVBatteryAnalyzer(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # s
         fit_pipeline(pipeline, pd.DataFrame(rows, columns=list(names)))
         return pipeline
 
-    def _fit_forest(self, X: Any, telemetry: Telemetry, specs: tuple[FeatureSpec, ...], sign: CurrentSign) -> Self:
+    def _fit_forest(
+        self,
+        X: Any,
+        telemetry: Telemetry,
+        specs: tuple[FeatureSpec, ...],
+        sign: CurrentSign,
+        forest_rows: FloatArray | None = None,
+    ) -> Self:
         rows = fitting_rows(telemetry)
-        pipeline = self._fitted_pipeline(rows, telemetry.names)
+        pipeline = self._fitted_pipeline(rows if forest_rows is None else forest_rows, telemetry.names)
         self._trained = TrainedModel(
             backend=SklearnBackend(pipeline),
             features=with_statistics(specs, rows),
@@ -216,7 +232,12 @@ class EVBatteryAnalyzer(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # s
         return self
 
     def calibrate(
-        self, healthy: Any, *, warning_rate: float = WARNING_RATE, critical_rate: float | None = None
+        self,
+        healthy: Any,
+        *,
+        warning_rate: float = WARNING_RATE,
+        critical_rate: float | None = None,
+        current_sign: CurrentSign | None = None,
     ) -> CalibrationRecord:
         """Set both thresholds from healthy trips that the model was not fitted on (``docs/calibration.md``).
 
@@ -230,13 +251,13 @@ class EVBatteryAnalyzer(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # s
         """
         trained = self._fitted()
         if trained.monitoring is not None:
-            prepared = prepare_for(healthy, trained.monitoring, trained.current_sign)
+            prepared = prepare_for(healthy, trained.monitoring, trained.current_sign, current_sign)
             record = self._calibrate(prepared, warning_rate, critical_rate)
             self._warn_of_thresholds()
             return record
         times = read_signals(healthy, (), "discharge_positive")
         trips = split_trips(times.time, times.vehicle, trip_column(healthy, len(times)))
-        telemetry = trained.read(healthy)
+        telemetry = trained.read(healthy, current_sign)
         scores = trained.backend.score_samples(telemetry)
         record = self._set_thresholds(
             calibrate_scores(
@@ -255,7 +276,9 @@ class EVBatteryAnalyzer(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # s
         trained = self._fitted()
         assert trained.monitoring is not None  # noqa: S101 - asked before
         scores_of = trained.backend.score_samples
-        monitoring, record = calibrated(trained.monitoring, prepared, scores_of, warning_rate, critical_rate)
+        trips = judged(trained.monitoring, prepared, scores_of)
+        record = calibration(trained.monitoring, trips, warning_rate, critical_rate)
+        monitoring = replace(with_healthy_range(trained.monitoring, trips), calibration=record)
         self._trained = replace(trained, monitoring=monitoring)
         return self._set_thresholds(record)
 
@@ -286,42 +309,51 @@ class EVBatteryAnalyzer(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # s
             return self.limits
         return read_limits(os.fspath(self.limits))
 
-    def read(self, X: Any) -> Telemetry:
+    def read(self, X: Any, *, current_sign: CurrentSign | None = None) -> Telemetry:
         """What the forest takes, from telemetry: readings, or the features of a model over time."""
-        return self._fitted().read(X)
+        return self._fitted().read(X, current_sign)
 
-    def score_samples(self, X: Any) -> FloatArray:
+    def score_samples(self, X: Any, *, current_sign: CurrentSign | None = None) -> FloatArray:
         """scikit-learn's ``score_samples``, float64 [N] in [-1, 0), lower is more anomalous.
 
         Rows with missing readings are routed as the forest learned; ``predict`` and ``analyze_telemetry`` judge them.
         """
         trained = self._fitted()
-        telemetry = trained.read(X)
+        telemetry = trained.read(X, current_sign)
         scores = trained.backend.score_samples(telemetry)
         return scores if trained.monitoring is None else np.where(telemetry.valid, scores, np.nan)
 
-    def decision_function(self, X: Any) -> FloatArray:
+    def decision_function(self, X: Any, *, current_sign: CurrentSign | None = None) -> FloatArray:
         """``score_samples − offset_``, float64 [N]: negative for anomalies."""
-        return self.score_samples(X) - self._fitted().backend.offset
+        return self.score_samples(X, current_sign=current_sign) - self._fitted().backend.offset
 
-    def predict(self, X: Any) -> IntArray:
+    def predict(self, X: Any, *, current_sign: CurrentSign | None = None) -> IntArray:
         """int64 [N]: 1 normal, −1 anomalous; a row with a missing or non-finite reading is never normal, so −1."""
-        return self.verdicts(X).label
+        return self.verdicts(X, current_sign=current_sign).label
 
-    def verdicts(self, X: Any) -> Verdicts:
-        """Score and judge every row."""
-        return self._fitted().verdicts(X, self._thresholds())
+    def verdicts(self, X: Any, *, current_sign: CurrentSign | None = None) -> Verdicts:
+        """Score and judge every row. ``current_sign``: how ``X`` counts the current; None: as the model does.
 
-    def analyze_telemetry(self, df_telemetry: Any) -> dict[str, Any]:
+        Raises ``TelemetryError`` for telemetry that cannot be read, ``ConfigurationError`` for a sign that the model
+        cannot convert from.
+        """
+        return self._fitted().verdicts(X, self._thresholds(), current_sign)
+
+    def analyze_telemetry(self, df_telemetry: Any, *, current_sign: CurrentSign | None = None) -> dict[str, Any]:
         """Judge a batch; the first call of an untrained analyzer fits on it, later calls only score.
 
         Returns plain JSON types: ``total_samples``, ``anomalies_detected``, ``anomaly_percentage`` (0–100, of all
         samples), ``severity`` (``CRITICAL``/``WARNING``/``INFO``), ``invalid_samples`` and more, see
-        ``docs/model_persistence.md``. Raises ``ValueError`` as :meth:`fit` does.
+        ``docs/model_persistence.md``. ``current_sign`` as for :meth:`verdicts`. Raises ``ValueError`` as :meth:`fit`
+        does.
         """
         if self._trained is None:
+            if current_sign not in (None, self.current_sign):
+                raise ConfigurationError(
+                    "a model is fitted with its own current_sign: give it when making the analyzer"
+                )
             self.fit(df_telemetry)
-        verdicts = self.verdicts(df_telemetry)
+        verdicts = self.verdicts(df_telemetry, current_sign=current_sign)
         self._anomalies = _flagged(df_telemetry, verdicts)
         return verdicts.summary() | self._fitted().training.summary()
 
@@ -410,7 +442,7 @@ class EVBatteryAnalyzer(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # s
         if trained is None:
             return info
         contract = trained.contract
-        details = contract.info() | {"signed_by": list(trained.signed_by)} if contract else _unsaved_info(trained)
+        details = contract.info() | {"signed_by": list(trained.signed_by)} if contract else unsaved_info(trained)
         return details | info | {"backend": trained.backend.name}
 
     def _check_parameters(self) -> None:
@@ -427,47 +459,12 @@ class EVBatteryAnalyzer(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # s
         return Thresholds(float(self.critical_threshold), float(self.warning_threshold))
 
 
-class AnomalyDetector(EVBatteryAnalyzer):
-    """A stricter analyzer for clean training data: 1 % contamination, ``train`` and ``detect``."""
-
-    def __init__(  # noqa: PLR0913 - scikit-learn wants every parameter here, by name
-        self,
-        contamination: float | str = 0.01,
-        n_estimators: int = 200,
-        random_state: Any = 42,
-        critical_threshold: float = -0.8,
-        warning_threshold: float = -0.5,
-        *,
-        max_samples: int | float | str = "auto",
-        features: tuple[str, ...] | str = DEFAULT_FEATURES,
-        current_sign: CurrentSign = "unspecified",
-        limits: str | os.PathLike[str] | Limits | None = DEFAULT_LIMITS,
-        calibration_folds: int = DEFAULT_CALIBRATION_FOLDS,
-    ) -> None:
-        super().__init__(
-            contamination,
-            n_estimators,
-            random_state,
-            critical_threshold,
-            warning_threshold,
-            max_samples=max_samples,
-            features=features,
-            current_sign=current_sign,
-            limits=limits,
-            calibration_folds=calibration_folds,
-        )
-
-    def train(self, df_normal: Any) -> Self:
-        """Fit on telemetry that is known to be normal; see :meth:`fit`."""
-        return self.fit(df_normal)
-
-    def detect(self, df_telemetry: Any) -> tuple[IntArray, FloatArray]:
-        """``(predictions, scores)``: :meth:`predict` and :meth:`score_samples` of every row, int64 and float64 [N]."""
-        verdicts = self.verdicts(df_telemetry)
-        return verdicts.label, verdicts.score_samples
-
-
 _NOT_CALIBRATED = "the thresholds are not calibrated: call calibrate() with healthy trips that were not fitted on"
+
+
+def _too_few(trips: int) -> str:
+    found = "there is 1 trip" if trips == 1 else f"there are {trips} trips"
+    return f"{_NOT_CALIBRATED}; {found}, {FEWEST_TRIPS} are needed, and without them there is no healthy range"
 
 
 def _flagged(data: Any, verdicts: Verdicts) -> pd.DataFrame:
@@ -490,16 +487,8 @@ def _sealing(sign_with: KeyToSignWith | None, expires: Expiry) -> tuple[Callable
     return bytes, ()
 
 
-def _unsaved_info(trained: TrainedModel) -> dict[str, Any]:
-    """What there is to say of a model between fitting and its first save."""
-    return {
-        "name": None,
-        "version": None,
-        "created": None,
-        "rows_trained_on": trained.training.rows,
-        "features": [{"name": feature.name, "unit": feature.unit} for feature in trained.features],
-        "current_sign": trained.current_sign,
-        "offset": trained.backend.offset,
-        "library_versions": dict(trained.environment),
-        "metadata": {},
-    }
+def __getattr__(name: str) -> Any:
+    """``AnomalyDetector`` is found here too, where it was before it had a module of its own."""
+    if name != "AnomalyDetector":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return import_module("ev_qa_framework.anomaly_detector").AnomalyDetector

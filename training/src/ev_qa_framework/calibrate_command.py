@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ev_qa_framework.command_line import EXIT_CODES, json_option, rows_option, show, steps
+from ev_qa_framework.command_line import EXIT_CODES, json_option, rows_option, show, sign_option, steps
+from ev_qa_runtime.artifact import read_contract
+from ev_qa_runtime.contract import CurrentSign
 from ev_qa_runtime.exit_codes import printable
 
 if TYPE_CHECKING:
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     type=float,
     help="The same of CRITICAL.  [default: 0.0005, or the lowest that the data support]",
 )
+@sign_option
 @click.option("--no-overwrite", is_flag=True, help="Refuse to replace an existing model.")
 @rows_option
 @json_option
@@ -39,6 +43,7 @@ def calibrate(
     new: str,
     warning_rate: float,
     critical_rate: float | None,
+    current_sign: CurrentSign | None,
     no_overwrite: bool,
     rows: slice,
     as_json: bool,
@@ -54,6 +59,7 @@ def calibrate(
         from ev_qa_framework.analysis import EVBatteryAnalyzer  # noqa: PLC0415 - slow imports wait until needed
         from ev_qa_framework.commit import refuse_existing  # noqa: PLC0415
         from ev_qa_framework.registry.destination import destination  # noqa: PLC0415
+        from ev_qa_framework.registry.resolution import read_resolved  # noqa: PLC0415
         from ev_qa_framework.telemetry import read_trips  # noqa: PLC0415
 
         paths = destination(new)
@@ -63,9 +69,13 @@ def calibrate(
         analyzer = EVBatteryAnalyzer.load_model(name)
         before = analyzer.get_model_info()
         progress.update(task, advance=1, description="reading telemetry")
-        data = read_trips(telemetry, rows)
+        contract = read_resolved(name, read_contract)
+        data = read_trips(telemetry, rows, contract.monitoring.recipe.signals if contract.monitoring else ())
+        _warn_of_training_files(contract.training.source, telemetry)
         progress.update(task, advance=1, description=f"calibrating on {len(data):,} rows")
-        record = analyzer.calibrate(data, warning_rate=warning_rate, critical_rate=critical_rate)
+        record = analyzer.calibrate(
+            data, warning_rate=warning_rate, critical_rate=critical_rate, current_sign=current_sign
+        )
         analyzer.save_model(new, metadata=before["metadata"], overwrite=not no_overwrite)
         progress.update(task, advance=1, description="done")
     for remark in remarks:
@@ -74,6 +84,18 @@ def calibrate(
     info = analyzer.get_model_info()
     shown = {key: info[key] for key in ("name", "version", "created")} | {"calibrated_from": before["name"]}
     show(shown | _said(record), as_json, f"calibrated {new}")
+
+
+def _warn_of_training_files(source: str | None, telemetry: tuple[str, ...]) -> None:
+    """By their names, which is all that a model keeps of the files that it was fitted on."""
+    fitted_on = set() if source is None else set(source.split(", "))
+    again = [path for path in map(Path, telemetry) if path.name in fitted_on]
+    if again:
+        warnings.warn(
+            f"{len(again)} of {len(telemetry)} files have the name of one that the model was fitted on, such as "
+            f"{again[0].name}: the rates hold for new trips only where these are new",
+            stacklevel=2,
+        )
 
 
 def _said(record: CalibrationRecord) -> dict[str, Any]:
@@ -86,6 +108,7 @@ def _said(record: CalibrationRecord) -> dict[str, Any]:
         "critical": _level(record.critical),
         "trips_with_critical": record.trips_with_critical,
         "held_out": record.held_out,
+        "intervals": record.intervals,
     }
 
 

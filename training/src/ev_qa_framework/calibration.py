@@ -7,17 +7,16 @@ cut out of trips; never single rows, since neighbours say the same.
 from __future__ import annotations
 
 import hashlib
-import itertools
 import math
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from ev_qa_framework.autocorrelation import autocorrelation_rows
-from ev_qa_framework.clustered_intervals import clustered_frequency, clustered_rate
 from ev_qa_framework.conformal import UnitLosses, units_needed
-from ev_qa_runtime.calibration_record import CalibrationCurve, CalibrationRecord, HeldOut, LevelCalibration, Unit
+from ev_qa_framework.drives import BoolArray, Drives
+from ev_qa_framework.held_out import NEW_SHARE, Forced, HeldOutFigures, HeldOutRows
+from ev_qa_runtime.calibration_record import CalibrationCurve, CalibrationRecord, LevelCalibration, Unit
 from ev_qa_runtime.errors import ConfigurationError, TelemetryError
 from ev_qa_runtime.severity import FloatArray, IntArray
 
@@ -30,18 +29,9 @@ SPARE = 2.0
 """The longest blocks that give this many times the units needed are taken: with just enough, the whole rate would go
 into the bound, and the threshold below every score seen."""
 
-ALARM_GAP_S = 60.0
-"""Flagged rows of a trip that are closer are one alarm."""
-
-FOLDS = 100
-"""At most so many thresholds are worked out with trips left out; more trips are left out several at a time."""
-STRETCHES = 10
-"""Parts of an only trip that are left out in turn."""
 CURVE_POINTS = 60
 _LARGEST_CURVE_RATE = 0.25
 _FEWEST_FLAGGED = 25
-
-BoolArray = npt.NDArray[np.bool_]
 
 
 def calibrate_scores(
@@ -52,39 +42,63 @@ def calibrate_scores(
     warning_rate: float = WARNING_RATE,
     critical_rate: float | None = None,
     valid: BoolArray | None = None,
+    forced: Forced | None = None,
+    folds: int | None = None,
 ) -> CalibrationRecord:
     """Thresholds that flag at most these shares of a new unit's rows in expectation, and figures of what they do.
 
     ``scores`` float64 [N] of healthy rows that the model was not trained on, lower is more anomalous; ``trips`` int64
     [N]; ``time`` float64 [N] in seconds; ``valid`` bool [N], rows that count (default: those with a score).
-    ``critical_rate`` None: 0.0005, or the lowest rate that the data support where that is higher.
+    ``critical_rate`` None: 0.0005, or the lowest rate that the data support where that is higher. ``forced``: rows that
+    are WARNING or CRITICAL whatever they score, with a score or without. They count in what is observed, and set no
+    threshold, bound or curve. ``folds``: so many models, each fitted without some of the trips, scored those for a
+    model that is fitted on all; None where the model itself gave the scores.
 
     Raises ``ConfigurationError`` for a rate that is none or that the data do not support, ``TelemetryError`` where
     there is nothing to calibrate on.
     """
     _check_rates(warning_rate, critical_rate)
-    drives = _Drives.of(scores, trips, time, valid)
+    scored = _scored(scores, trips, time, valid)
+    forced = Forced.none(len(scores)) if forced is None else forced
+    forced.check(len(scores))
+    drives = Drives.of(scores, trips, time, scored)
     warning = _units_for(drives, warning_rate, "warning_rate")
     if critical_rate is None:
         critical_rate = _default_critical_rate(drives, warning_rate)
     critical = _units_for(drives, critical_rate, "critical_rate")
     at_warning = warning.losses.threshold(warning_rate)
     at_critical = min(critical.losses.threshold(critical_rate), at_warning)
-    parts, held_out = _parts(drives)
-    below_warning = _below_held_out(drives, warning, warning_rate, parts)
-    below_critical = _below_held_out(drives, critical, critical_rate, parts) & below_warning
-    flagged = drives.scores < at_critical
+    counted = HeldOutRows.of(Drives.of(scores, trips, time, scored | forced.any), len(scores))
+    below_warning = counted.below(drives, warning.losses, warning_rate)
+    below_critical = counted.below(drives, critical.losses, critical_rate) & below_warning
+    crossed = folds is not None
+    seen_warning = counted.figures(below_warning | forced.any, warning.flag_seconds / drives.step, crossed=crossed)
+    seen_critical = counted.figures(
+        below_critical | forced.critical, critical.flag_seconds / drives.step, crossed=crossed
+    )
+    hours = counted.drives.seconds / 3600.0
     return CalibrationRecord(
-        trips=drives.count,
-        hours=drives.seconds / 3600.0,
-        rows=len(drives.scores),
-        warning=_level(drives, warning, warning_rate, at_warning, below_warning, parts),
-        critical=_level(drives, critical, critical_rate, at_critical, below_critical, parts),
-        trips_with_critical=len(np.unique(drives.trip[flagged])),
-        held_out=held_out,
+        trips=counted.drives.count,
+        hours=hours,
+        rows=len(counted.drives.scores),
+        warning=_level(seen_warning, warning, warning_rate, at_warning),
+        critical=_level(seen_critical, critical, critical_rate, at_critical),
+        trips_with_critical=counted.trips_with((scored & (scores < at_critical)) | forced.critical),
+        held_out=counted.kind,
         scores_sha256=hashlib.sha256(np.ascontiguousarray(drives.as_given, dtype="<f8").tobytes()).hexdigest(),
         curve=_curve(warning.losses),
+        folds=folds,
+        interval_hours=NEW_SHARE * hours,
     )
+
+
+def _scored(scores: FloatArray, trips: IntArray, time: FloatArray, valid: BoolArray | None) -> BoolArray:
+    """Bool [N]: rows whose score counts."""
+    rows = len(scores)
+    if not len(trips) == len(time) == rows == (rows if valid is None else len(valid)):
+        raise TelemetryError("scores, trips, time and valid must have one value for each row")
+    finite: BoolArray = np.isfinite(scores)
+    return finite if valid is None else finite & valid
 
 
 def _check_rates(warning_rate: float, critical_rate: float | None) -> None:
@@ -93,53 +107,6 @@ def _check_rates(warning_rate: float, critical_rate: float | None) -> None:
             raise ConfigurationError(f"{name} must lie between 0 and 1, not be {rate}")
     if critical_rate is not None and critical_rate > warning_rate:
         raise ConfigurationError(f"critical_rate {critical_rate} is above warning_rate {warning_rate}: lower it")
-
-
-@dataclass(frozen=True, slots=True)
-class _Drives:
-    """The valid rows by trip and time: ``scores``, ``time`` float64 [N], ``trip`` int64 [N], 0 … ``count`` − 1.
-
-    ``begins``, ``lasts``: seconds of each trip; a row lasts ``step`` seconds. ``as_given``: scores in their old order.
-    """
-
-    scores: FloatArray
-    time: FloatArray
-    trip: IntArray
-    begins: FloatArray
-    lasts: FloatArray
-    step: float
-    as_given: FloatArray
-
-    @property
-    def count(self) -> int:
-        return len(self.lasts)
-
-    @property
-    def seconds(self) -> float:
-        return float(np.sort(self.lasts).sum())
-
-    @classmethod
-    def of(cls, scores: FloatArray, trips: IntArray, time: FloatArray, valid: BoolArray | None) -> _Drives:
-        rows = len(scores)
-        if not len(trips) == len(time) == rows == (rows if valid is None else len(valid)):
-            raise TelemetryError("scores, trips, time and valid must have one value for each row")
-        usable = np.isfinite(scores) & np.isfinite(time)
-        usable &= True if valid is None else valid
-        if not usable.any():
-            raise TelemetryError(f"none of {rows} rows has a score and a time: nothing to calibrate on")
-        as_given = np.asarray(scores, dtype=np.float64)[usable]
-        _, trip = np.unique(np.asarray(trips)[usable], return_inverse=True)
-        time = np.asarray(time, dtype=np.float64)[usable]
-        order = np.lexsort((time, trip))
-        trip, time = trip[order].astype(np.int64), time[order]
-        steps = np.diff(time)[np.diff(trip) == 0]
-        steps = steps[steps > 0.0]
-        if not len(steps):
-            raise TelemetryError("the time does not advance within any trip: calibration needs seconds")
-        step = float(np.median(steps))
-        first = np.flatnonzero(np.diff(trip, prepend=-1))
-        last = np.append(first[1:], len(trip)) - 1
-        return cls(as_given[order], time, trip, time[first], time[last] - time[first] + step, step, as_given)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +119,7 @@ class _Units:
     losses: UnitLosses
 
 
-def _units_for(drives: _Drives, rate: float, name: str) -> _Units:
+def _units_for(drives: Drives, rate: float, name: str) -> _Units:
     """The longest units that support ``rate``: trips, else blocks; ``ConfigurationError`` where none do."""
     needed = units_needed(rate)
     flag_seconds = _flag_seconds(drives, rate)
@@ -166,7 +133,7 @@ def _units_for(drives: _Drives, rate: float, name: str) -> _Units:
     raise ConfigurationError(_not_supported(drives, rate, name, flag_seconds))
 
 
-def _not_supported(drives: _Drives, rate: float, name: str, flag_seconds: float) -> str:
+def _not_supported(drives: Drives, rate: float, name: str, flag_seconds: float) -> str:
     needed = units_needed(rate)
     seconds = min(_block_seconds(flag_seconds), default=None)
     hours = "" if seconds is None else f" or {_upwards(needed * seconds / 3600.0, 10)} h in blocks of {seconds:g} s"
@@ -180,7 +147,7 @@ def _upwards(number: float, parts: float) -> float:
     return math.ceil(number * parts * (1.0 - 1e-12)) / parts
 
 
-def _lowest_rate(drives: _Drives, rate: float) -> float:
+def _lowest_rate(drives: Drives, rate: float) -> float:
     """The lowest rate that any unit supports."""
     most = max(
         (len(np.unique(_blocks(drives, each))) for each in _block_seconds(_flag_seconds(drives, rate))), default=0
@@ -188,11 +155,11 @@ def _lowest_rate(drives: _Drives, rate: float) -> float:
     return 1.0 / (max(most, drives.count) + 1)
 
 
-def _default_critical_rate(drives: _Drives, warning_rate: float) -> float:
+def _default_critical_rate(drives: Drives, warning_rate: float) -> float:
     return min(max(CRITICAL_RATE, _lowest_rate(drives, CRITICAL_RATE)), warning_rate)
 
 
-def _flag_seconds(drives: _Drives, rate: float) -> float:
+def _flag_seconds(drives: Drives, rate: float) -> float:
     """Autocorrelation time of flagged rows, in seconds: of the lowest ``rate`` of all scores, or 25 rows if more.
 
     Not the score's own: a unit's loss holds nothing but flags, and the tail comes and goes faster than the score.
@@ -207,7 +174,7 @@ def _block_seconds(flag_seconds: float) -> tuple[float, ...]:
     return tuple(seconds for seconds in BLOCK_SECONDS if seconds >= flag_seconds)
 
 
-def _blocks(drives: _Drives, seconds: float) -> IntArray:
+def _blocks(drives: Drives, seconds: float) -> IntArray:
     """The block of every row: each trip in equal parts of at least ``seconds``; a shorter trip is one."""
     parts = np.maximum(np.floor(drives.lasts / seconds + 1e-9), 1.0)
     into = (drives.time - drives.begins[drives.trip]) / drives.lasts[drives.trip]
@@ -216,35 +183,7 @@ def _blocks(drives: _Drives, seconds: float) -> IntArray:
     return np.asarray(offsets[drives.trip] + part, dtype=np.int64)
 
 
-def _parts(drives: _Drives) -> tuple[IntArray, HeldOut]:
-    """What is held out together, a number for every row: its trip, or a tenth of the only one."""
-    if drives.count > 1:
-        return drives.trip, "trips"
-    into = (drives.time - drives.begins[0]) / drives.lasts[0]
-    return np.minimum(np.floor(into * STRETCHES), STRETCHES - 1).astype(np.int64), "stretches"
-
-
-def _below_held_out(drives: _Drives, units: _Units, rate: float, parts: IntArray) -> BoolArray:
-    """Bool [N]: rows below the threshold that all units without rows of their own part give."""
-    losses = units.losses
-    count = int(parts.max()) + 1
-    fold = parts * min(FOLDS, count) // count
-    crossed = np.unique(fold[losses.order] * losses.units + losses.unit)  # units with rows in each fold
-    firsts = np.searchsorted(crossed, np.arange(int(fold.max()) + 2) * losses.units)
-    without = crossed % losses.units
-    thresholds = [losses.threshold(rate, without[first:end]) for first, end in itertools.pairwise(firsts.tolist())]
-    below: BoolArray = drives.scores < np.array(thresholds)[fold]
-    return below
-
-
-def _level(
-    drives: _Drives, units: _Units, rate: float, threshold: float, below: BoolArray, parts: IntArray
-) -> LevelCalibration:
-    rows = np.bincount(parts)
-    there = rows > 0
-    hours = drives.lasts / 3600.0 if drives.count > 1 else rows[there] / len(parts) * drives.seconds / 3600.0
-    flagged = np.bincount(parts, below).astype(np.int64)[there]
-    alarms = _alarms(drives, below, parts)[there]
+def _level(seen: HeldOutFigures, units: _Units, rate: float, threshold: float) -> LevelCalibration:
     return LevelCalibration(
         threshold=threshold,
         rate=rate,
@@ -253,19 +192,10 @@ def _level(
         unit_seconds=units.seconds,
         units=units.losses.units,
         flag_seconds=units.flag_seconds,
-        observed_rate=clustered_rate(flagged, rows[there], max(units.flag_seconds / drives.step, 1.0)),
-        alarms=int(alarms.sum()),
-        false_alarms_per_100h=clustered_frequency(alarms, hours),
+        observed_rate=seen.observed_rate,
+        alarms=seen.alarms,
+        false_alarms_per_100h=seen.false_alarms_per_100h,
     )
-
-
-def _alarms(drives: _Drives, flagged: BoolArray, parts: IntArray) -> IntArray:
-    """How many alarms begin in each part: runs of flagged rows of a trip less than a minute apart."""
-    rows = np.flatnonzero(flagged)
-    time, trip = drives.time[rows], drives.trip[rows]
-    begins = np.ones(len(rows), dtype=np.bool_)
-    begins[1:] = (np.diff(trip) != 0) | (np.diff(time) >= ALARM_GAP_S)
-    return np.bincount(parts[rows[begins]], minlength=int(parts.max()) + 1)
 
 
 def _curve(losses: UnitLosses) -> CalibrationCurve:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
@@ -13,7 +14,15 @@ from rich.console import Console
 from rich.table import Table
 
 from ev_qa_framework.calibrate_command import calibrate
-from ev_qa_framework.command_line import EXIT_CODES, PARITY_EXIT_CODES, json_option, rows_option, show, steps
+from ev_qa_framework.command_line import (
+    EXIT_CODES,
+    PARITY_EXIT_CODES,
+    json_option,
+    option_names,
+    rows_option,
+    show,
+    steps,
+)
 from ev_qa_framework.compare_command import compare
 from ev_qa_framework.detect_command import detect
 from ev_qa_framework.registry_commands import registry_group
@@ -28,7 +37,7 @@ from ev_qa_framework.signing_commands import (
 )
 from ev_qa_runtime.contract import Profile
 from ev_qa_runtime.errors import ArtifactError
-from ev_qa_runtime.exit_codes import DIFFERS, INTERRUPTED, USER_ERRORS, exit_code, one_line
+from ev_qa_runtime.exit_codes import DIFFERS, INTERRUPTED, USER_ERRORS, exit_code, in_options, one_line, printable
 
 
 @click.group(epilog=PARITY_EXIT_CODES, context_settings={"help_option_names": ["-h", "--help"]})
@@ -90,6 +99,7 @@ def train(
         task = progress.add_task("loading libraries", total=4)
         from ev_qa_framework.analysis import EVBatteryAnalyzer  # noqa: PLC0415 - slow imports wait until needed
         from ev_qa_framework.commit import refuse_existing  # noqa: PLC0415
+        from ev_qa_framework.limits_file import read_limits, resting_limits  # noqa: PLC0415
         from ev_qa_framework.registry.destination import destination  # noqa: PLC0415
         from ev_qa_framework.telemetry import read_for_fitting  # noqa: PLC0415
 
@@ -108,10 +118,18 @@ def train(
         analyzer.save_model(name, metadata=metadata, overwrite=not no_overwrite, profile=onnx_profile, **signed)
         progress.update(task, advance=1, description="done")
     if (remark := analyzer.threshold_remark()) is not None:
-        click.echo(f"ev-qa: warning: {remark}", err=True)
+        warnings.warn(remark, stacklevel=1)
     info = analyzer.get_model_info()
     shown = {key: info[key] for key in ("name", "version", "created", "rows_trained_on", "parity_max_ulp", "signed_by")}
+    shown |= {key: info[key] for key in ("warning_threshold", "critical_threshold")}
+    shown |= {"calibration": info["monitoring"]["calibration"]} if "monitoring" in info else {}
+    if not as_json and "events" in result:
+        result |= {"events": f"{len(result['events'])} (ev-qa detect lists them)"}
     shown |= {"training_data": result, "fit_seconds": seconds}
+    if over_time["limits"] is not None and "monitoring" in info:
+        resting = resting_limits(read_limits(over_time["limits"]), info["monitoring"]["signals"])
+        if resting is not None:
+            warnings.warn(resting, stacklevel=1)
     show(shown, as_json, f"trained {name}")
 
 
@@ -199,9 +217,12 @@ for command in (calibrate, compare, detect, report, keygen, sign, signatures, re
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; the result is the exit code."""
+    """Run one command; the result is the exit code. Warnings are told in one line each, once."""
     try:
-        code = commands.main(args=arguments, prog_name="ev-qa", standalone_mode=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("default", UserWarning)
+            warnings.showwarning = _teller()
+            code = commands.main(args=arguments, prog_name="ev-qa", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         return error.exit_code
@@ -209,9 +230,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         click.echo("ev-qa: error: interrupted", err=True)
         return INTERRUPTED
     except USER_ERRORS as error:
-        click.echo(f"ev-qa: error: {one_line(error)}", err=True)
+        click.echo(f"ev-qa: error: {in_options(one_line(error), option_names(commands))}", err=True)
         return exit_code(error)
     return code if isinstance(code, int) else 0
+
+
+def _teller() -> Callable[..., None]:
+    """What tells a warning once, in one line, in the words of the command line."""
+    told: set[str] = set()
+
+    def tell(message: Warning | str, *_where: object) -> None:
+        text = " ".join(str(message).split()).replace("call calibrate()", "run ev-qa calibrate")
+        if text not in told:
+            told.add(text)
+            click.echo(f"ev-qa: warning: {printable(in_options(text, option_names(commands)))}", err=True)
+
+    return tell
 
 
 def _signing(sign_with: str | None, passphrase_env: str | None, expires: str | None) -> dict[str, Any]:

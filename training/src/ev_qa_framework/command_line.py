@@ -41,8 +41,23 @@ class RowRange(click.ParamType):  # type: ignore[type-arg]  # generic in newer r
             self.fail(str(error), param, ctx)
 
 
+sign_option = click.option(
+    "--current-sign",
+    type=click.Choice(["discharge_positive", "charge_positive"]),
+    help="Which current of the telemetry is positive.  [default: as in the model's training]",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 rows_option = click.option("--rows", type=RowRange(), default=":", help="Data rows to use, from 0.", show_default=True)
+
+
+def option_names(group: click.Group) -> frozenset[str]:
+    """Every long option of a group's commands as Python would spell it: ``current_sign``."""
+    names: set[str] = set()
+    for command in group.commands.values():
+        if isinstance(command, click.Group):
+            names |= option_names(command)
+        names |= {one[2:].replace("-", "_") for param in command.params for one in param.opts if one.startswith("--")}
+    return frozenset(names)
 
 
 def steps() -> Progress:

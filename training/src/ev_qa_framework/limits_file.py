@@ -9,11 +9,12 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ev_qa_runtime.errors import ArtifactError, ConfigurationError
+from ev_qa_runtime.limit_monitor import LimitMonitor
 from ev_qa_runtime.limit_profiles import PROFILES, profile_limits
 from ev_qa_runtime.limits import SIDES, UNITS, Limit, Limits, Side
 
@@ -134,3 +135,20 @@ def _refuse_unknown(table: Mapping[str, Any], known: Iterable[str], where: str) 
 def _hint(word: Any, known: Iterable[str], there_are: str) -> str:
     close = difflib.get_close_matches(str(word), known, n=1)
     return f"did you mean {close[0]!r}?" if close else f"{there_are}: {', '.join(known)}"
+
+
+def resting_limits(limits: Limits, signals: Sequence[str]) -> str | None:
+    """Which limits rest on these signals for want of the pack's figures, and how to give them; None where none does."""
+    figures = {
+        "cell_voltage": ("cells_in_series", limits.cells_in_series),
+        "c_rate": ("capacity_ah", limits.capacity_ah),
+    }
+    unwatched = LimitMonitor(limits, tuple(signals)).unwatched
+    resting = [name for name in unwatched if name in figures and figures[name][1] is None]
+    if not resting:
+        return None
+    wanting = " and ".join(figures[name][0] for name in resting)
+    return (
+        f"the limits on {', '.join(resting)} rest, for want of {wanting}: give them in a .toml file as --limits, see "
+        "docs/limits.md"
+    )

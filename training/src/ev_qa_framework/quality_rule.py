@@ -22,6 +22,7 @@ MARGIN = 2.0
 """How many times what healthy telemetry did at most is still not called a fault."""
 
 LEAST_STALE_AFTER_S = 120.0
+STALE_WITHOUT_DATA_S = 600.0
 
 _ALMOST_ALL = 0.9999
 _OF_16_BITS = (65535.0, 65534.0, 32767.0, -32768.0)
@@ -97,6 +98,26 @@ def fit_quality_rule(table: SignalTable) -> QualityRule:
     stale_after = max(LEAST_STALE_AFTER_S, 10.0 * float(np.median(forward)))
     runs = _Runs(table, trips, stale_after)
     return QualityRule(tuple(_quality_of(name, runs) for name in table.names), stale_after)
+
+
+def physical_quality_rule(signals: tuple[str, ...]) -> QualityRule:
+    """The rule that needs no data: ranges and sentinels. How far signals move, and when they are frozen, is not known.
+
+    For a pack of which there is no healthy telemetry; not for a sidecar, since nothing bounds its rates.
+    """
+    return QualityRule(tuple(_known_of(name, _PHYSICS[name]) for name in signals), STALE_WITHOUT_DATA_S)
+
+
+def _known_of(name: str, physics: _Physics) -> SignalQuality:
+    return SignalQuality(
+        signal=name,
+        lowest=physics.lowest,
+        highest=physics.highest,
+        sentinels=physics.sentinels,
+        largest_rate=math.inf,
+        largest_step=physics.least_step,
+        resolution=0.0,
+    )
 
 
 class _Runs:

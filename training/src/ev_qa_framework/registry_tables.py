@@ -63,6 +63,9 @@ def said(item: dict[str, Any]) -> str:
 
 def periods(found: list[dict[str, Any]], as_json: bool, at: str) -> None:
     """What served, one line a family and alias."""
+    if not found and not as_json:
+        click.echo(f"Nothing served at {at}.")
+        return
     headings = ("alias", "model", "since", "until", "event", "digest")
     rows = [
         (

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
-from ev_qa_framework.command_line import EXIT_CODES, rows_option, steps
+from ev_qa_framework.command_line import EXIT_CODES, rows_option, sign_option, steps
 from ev_qa_framework.page_file import refuse_unwritable
+from ev_qa_runtime.contract import CurrentSign
 from ev_qa_runtime.exit_codes import printable
 
 
@@ -16,8 +17,11 @@ from ev_qa_runtime.exit_codes import printable
 @click.argument("telemetry")
 @click.option("-o", "--output", "html", required=True, metavar="FILE", help="The page to write, e.g. report.html.")
 @click.option("--png", metavar="FILE", help="Also write the picture of signals, score and events.")
+@sign_option
 @rows_option
-def report(name: str, telemetry: str, html: str, png: str | None, rows: slice) -> None:
+def report(
+    name: str, telemetry: str, html: str, png: str | None, current_sign: CurrentSign | None, rows: slice
+) -> None:
     """Judge TELEMETRY (a CSV or Parquet file) with the model NAME and write a report: one page that needs no others.
 
     docs/report.md says what is in it.
@@ -39,7 +43,13 @@ def report(name: str, telemetry: str, html: str, png: str | None, rows: slice) -
         progress.update(task, description="reading telemetry")
         table = read_table(telemetry, rows)
         progress.update(task, description=f"judging {len(table):,} rows", total=max(len(table), 1))
-        found = report_on(detector, table, table.attrs["source"], lambda more: progress.update(task, advance=more))
+        found = report_on(
+            detector,
+            table,
+            table.attrs["source"],
+            lambda more: progress.update(task, advance=more),
+            current_sign=current_sign,
+        )
         progress.update(task, description="drawing")
         write_html(found, html)
         if png is not None:

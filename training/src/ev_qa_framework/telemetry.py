@@ -13,9 +13,12 @@ import pandas as pd
 
 from ev_qa_framework.configuration import PHYSICS
 from ev_qa_runtime.contract import FeatureSpec, FeatureStatistics, TrainingRecord
+from ev_qa_runtime.csv_telemetry import check_separator
 from ev_qa_runtime.errors import TelemetryError
 from ev_qa_runtime.features import KNOWN_FEATURES, Telemetry, match_names, normalise_name
+from ev_qa_runtime.physics.recipe import NEEDED_SIGNALS
 from ev_qa_runtime.severity import FloatArray
+from ev_qa_runtime.signal_names import TIME, match_signals, vehicle_columns
 
 TIME_COLUMNS = ("timestamp", "time", "datetime", "date")
 """Columns of points in time; seconds since the start of a trip say nothing of when the data are from."""
@@ -33,6 +36,8 @@ def read_table(path: str | Path, rows: slice = slice(None)) -> pd.DataFrame:
         raise FileNotFoundError(f"Telemetry file not found: {file}")
     try:
         frame = pd.read_parquet(file) if file.suffix.lower() in (".parquet", ".pq") else _read_csv(file)
+    except TelemetryError as error:
+        raise TelemetryError(f"{file}: {error}") from None
     except (ValueError, UnicodeError, pd.errors.ParserWarning) as error:  # pandas' parser errors are ValueErrors
         raise TelemetryError(f"{file}: not a readable table: {str(error).splitlines()[0]}") from None
     frame = frame.iloc[rows]
@@ -60,11 +65,11 @@ def read_tables(paths: Sequence[str | Path], specs: Sequence[FeatureSpec], rows:
     return data
 
 
-def read_trips(paths: Sequence[str | Path], rows: slice = slice(None)) -> pd.DataFrame:
+def read_trips(paths: Sequence[str | Path], rows: slice = slice(None), signals: tuple[str, ...] = ()) -> pd.DataFrame:
     """Several files of telemetry over time as one frame, each file a trip: its number is the column ``trip``.
 
     A file that has such a column keeps it. Raises as :func:`read_table` does, and ``TelemetryError`` naming the file
-    whose columns are others than the first one's.
+    that has no column for the time or one of ``signals``, or whose columns are others than the first one's.
     """
     frames: list[pd.DataFrame] = []
     for number, path in enumerate(paths):
@@ -72,6 +77,10 @@ def read_trips(paths: Sequence[str | Path], rows: slice = slice(None)) -> pd.Dat
         if frames and set(frame.columns) | {"trip"} != set(frames[0].columns):
             other = sorted(map(str, set(frame.columns) ^ (set(frames[0].columns) - {"trip"})))
             raise TelemetryError(f"{path}: its columns are not those of {paths[0]}: {', '.join(other)}")
+        try:
+            match_signals(frame.columns, (TIME, *signals), ())
+        except TelemetryError as error:
+            raise TelemetryError(f"{path}: {error}") from None
         frames.append(frame if "trip" in frame.columns else frame.assign(trip=number))
     data = pd.concat(frames, ignore_index=True)
     data.attrs["source"] = ", ".join(Path(path).name for path in paths)
@@ -82,14 +91,22 @@ def read_for_fitting(
     paths: Sequence[str | Path], features: Sequence[str] | str, rows: slice = slice(None)
 ) -> pd.DataFrame:
     """The files as a model with these ``features`` is fitted on them; see :func:`read_tables`, :func:`read_trips`."""
-    return read_trips(paths, rows) if features == PHYSICS else read_tables(paths, feature_specs(tuple(features)), rows)
+    if features == PHYSICS:
+        return read_trips(paths, rows, NEEDED_SIGNALS)
+    return read_tables(paths, feature_specs(tuple(features)), rows)
 
 
 def _read_csv(file: Path) -> pd.DataFrame:
-    """As the runtime reads it: ``-`` is missing, and a first column is data even where rows have too many cells."""
+    """As the runtime reads it.
+
+    ``-`` is missing, a first column is data even where rows have too many cells, and a vehicle's id is a text.
+    """
+    header = list(pd.read_csv(file, nrows=0, index_col=False).columns)
+    check_separator(header)
+    vehicles = dict.fromkeys(vehicle_columns(header), str)
     with warnings.catch_warnings():
         warnings.simplefilter("error", pd.errors.ParserWarning)  # more cells than the header: never shifted or cut off
-        return pd.read_csv(file, na_values=["-"], index_col=False)
+        return pd.read_csv(file, na_values=["-"], index_col=False, dtype=vehicles)
 
 
 def feature_specs(names: tuple[str, ...]) -> tuple[FeatureSpec, ...]:

@@ -53,6 +53,13 @@ def clock_text(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}"
 
 
+def local_text(seconds: float) -> str:
+    """:func:`clock_text` on the clock of this machine: ``2024-05-01 15:04:09 CEST``."""
+    if not is_date(seconds):
+        return clock_text(seconds)
+    return f"{datetime.fromtimestamp(seconds, UTC).astimezone():%Y-%m-%d %H:%M:%S %Z}"
+
+
 def duration_text(seconds: float) -> str:
     """``45 s``, ``11 min 37 s``, ``3 h 5 min``, ``4 d 2 h``."""
     whole = max(round(seconds), 0)

@@ -55,19 +55,23 @@ class TrainedModel:
     signed_by: tuple[str, ...] = ()
     monitoring: Monitoring | None = None
 
-    def read(self, data: Any) -> Telemetry:
-        """What the back end takes, from telemetry; ``TelemetryError`` where that cannot be read."""
-        return read_input(data, self.features, self.monitoring, self.current_sign)
+    def read(self, data: Any, current_sign: CurrentSign | None = None) -> Telemetry:
+        """What the back end takes, from telemetry whose current has ``current_sign`` (None: the model's).
 
-    def verdicts(self, data: Any, thresholds: Thresholds) -> Verdicts:
-        """Score and judge every row; a model over time gives events as well."""
+        Raises ``TelemetryError`` where it cannot be read, ``ConfigurationError`` for a sign that cannot be converted.
+        """
+        return read_input(data, self.features, self.monitoring, self.current_sign, current_sign)
+
+    def verdicts(self, data: Any, thresholds: Thresholds, current_sign: CurrentSign | None = None) -> Verdicts:
+        """Score and judge every row; a model over time gives events as well. Raises as :meth:`read` does."""
         if self.monitoring is None or are_features(data, len(self.features)):
-            return self.backend.verdicts(self.read(data), thresholds)
+            return self.backend.verdicts(self.read(data, current_sign), thresholds)
         backend = self.backend
         monitor = FleetMonitor(
             self.monitoring,
             lambda telemetry: backend.verdicts(telemetry, thresholds),
             current_sign=self.current_sign,
+            given_sign=current_sign,
         )
         return monitor.verdicts(data, last=True)
 
@@ -85,4 +89,19 @@ def this_environment() -> dict[str, str]:
         "python": platform.python_version(),
         "platform": f"{platform.system()}-{platform.machine()}",
         **{name: version(name) for name in _DISTRIBUTIONS},
+    }
+
+
+def unsaved_info(trained: TrainedModel) -> dict[str, Any]:
+    """What there is to say of a model between fitting and its first save."""
+    return {
+        "name": None,
+        "version": None,
+        "created": None,
+        "rows_trained_on": trained.training.rows,
+        "features": [{"name": feature.name, "unit": feature.unit} for feature in trained.features],
+        "current_sign": trained.current_sign,
+        "offset": trained.backend.offset,
+        "library_versions": dict(trained.environment),
+        "metadata": {},
     }

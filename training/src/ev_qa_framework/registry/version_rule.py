@@ -3,8 +3,9 @@
 MAJOR: another algorithm, or another feature contract (names, order, units, current sign, a column name it no longer
 answers to); of models over time also other signals or another version of the recipe. MINOR: other parameters,
 thresholds or ONNX profile, or a further column name; over time also other limits, another event rule, version of the
-quality rule, or rates that were calibrated for. PATCH: anything else, that is the same recipe trained again, with new
-coefficients, quality figures and histograms.
+quality rule, or other rates or another kind of promise that was calibrated for. PATCH: anything else, that is the same
+recipe trained again, with new coefficients, quality figures and histograms, and with thresholds that were calibrated
+anew for the same rates: what they promise is what was promised before.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
+from ev_qa_runtime.calibration_record import LevelCalibration
 from ev_qa_runtime.contract import ModelContract
 from ev_qa_runtime.errors import RegistryError
 from ev_qa_runtime.events import event_rule_document
@@ -47,8 +49,13 @@ class Difference:
 
 
 def differences(old: ModelContract, new: ModelContract) -> list[Difference]:
-    """Everything that makes more than a PATCH, the weightiest first."""
-    found = [*_of_contract(old, new), *_of_recipe(old, new), *_of_monitoring(old.monitoring, new.monitoring)]
+    """What counts for the version, the weightiest first; at PATCH only thresholds that moved with their calibration."""
+    found = [
+        *_of_contract(old, new),
+        *_of_recipe(old, new),
+        *_of_monitoring(old.monitoring, new.monitoring),
+        *_of_calibration(old, new),
+    ]
     return sorted(found, key=lambda difference: -difference.level)
 
 
@@ -129,8 +136,11 @@ def _of_recipe(old: ModelContract, new: ModelContract) -> Iterator[Difference]:
         before, after = old.parameters.get(name, "none"), new.parameters.get(name, "none")
         yield from _unequal(Level.MINOR, name, before, after)
     for name in ("critical", "warning"):
-        before, after = getattr(old.thresholds, name), getattr(new.thresholds, name)
-        yield from _unequal(Level.MINOR, f"{name}_threshold", before, after)
+        level, what = Level.MINOR, f"{name}_threshold"
+        promise = _calibration(old, name)
+        if promise is not None and promise == _calibration(new, name):
+            level, what = Level.PATCH, f"{what}, calibrated anew at a rate of {promise.rate:g}"
+        yield from _unequal(level, what, getattr(old.thresholds, name), getattr(new.thresholds, name))
     yield from _unequal(Level.MINOR, "ONNX profile", old.onnx.profile, new.onnx.profile)
 
 
@@ -147,17 +157,54 @@ def _of_monitoring(old: Monitoring | None, new: Monitoring | None) -> Iterator[D
     for name in before:
         yield from _unequal(Level.MINOR, f"event rule {name}", before[name], after[name])
     yield from _of_limits(old.limits, new.limits)
-    for name in ("warning", "critical"):
-        yield from _unequal(Level.MINOR, f"calibrated {name} rate", _rate(old, name), _rate(new, name))
+    yield from _unequal(Level.MINOR, "healthy range", _guard(old), _guard(new))
+    known = ["none" if each.sampling is None else "known" for each in (old, new)]
+    yield from _unequal(Level.MINOR, "sampling of the training data", *known)
+
+
+def _guard(monitoring: Monitoring) -> str:
+    """Whether far excesses are forced, and from where on; how far healthy trips went is a figure of the data."""
+    healthy = monitoring.healthy_range
+    if healthy is None:
+        return "none"
+    return (
+        f"WARNING at {healthy.warning_times:g} times it and {healthy.warning_deviations:g} deviations, "
+        f"CRITICAL at {healthy.critical_times:g} and {healthy.critical_deviations:g}"
+    )
 
 
 def _manner(monitoring: Monitoring | None) -> str:
     return "each alone" if monitoring is None else "over time"
 
 
-def _rate(monitoring: Monitoring, name: str) -> float | None:
-    record = monitoring.calibration
-    return None if record is None else getattr(record, name).rate
+@dataclass(frozen=True, slots=True)
+class _Promise:
+    """What a threshold was calibrated for. The length of blocks and the number of folds are figures of the data."""
+
+    rate: float
+    by: str
+    on: str
+
+
+def _calibration(contract: ModelContract, name: str) -> _Promise | None:
+    """The promise of one threshold; None where it was given, or set by hand after it was calibrated."""
+    record = None if contract.monitoring is None else contract.monitoring.calibration
+    if record is None:
+        return None
+    level: LevelCalibration = getattr(record, name)
+    if level.threshold != getattr(contract.thresholds, name):
+        return None
+    on = "trips not fitted on" if record.folds is None else "its own trips, by models fitted on the others"
+    return _Promise(level.rate, f"{level.unit}s", on)
+
+
+def _of_calibration(old: ModelContract, new: ModelContract) -> Iterator[Difference]:
+    for name in ("warning", "critical"):
+        before, after = _calibration(old, name), _calibration(new, name)
+        yield from _unequal(Level.MINOR, f"calibrated {name} rate", before and before.rate, after and after.rate)
+        if before is not None and after is not None:
+            yield from _unequal(Level.MINOR, f"{name} rate promised by", before.by, after.by)
+            yield from _unequal(Level.MINOR, f"{name} rate calibrated on", before.on, after.on)
 
 
 def _of_limits(old: Limits | None, new: Limits | None) -> Iterator[Difference]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -13,10 +13,12 @@ from ev_qa_framework.report.judged import Judged
 from ev_qa_framework.time_scale import clock_text, duration_text
 from ev_qa_runtime.detector import Detector
 from ev_qa_runtime.event_document import event_document
-from ev_qa_runtime.events import Event
+from ev_qa_runtime.events import Event, EventRule
 from ev_qa_runtime.explanation import Explanation
 from ev_qa_runtime.features import Telemetry
+from ev_qa_runtime.monitored_verdicts import MonitoredTelemetry
 from ev_qa_runtime.phrases import explain_in_words
+from ev_qa_runtime.range_guard import FAR_BEYOND
 from ev_qa_runtime.reading_quality import FindingKind
 from ev_qa_runtime.severity import SEVERITY_OF_CODE, IntArray, Severity
 from ev_qa_runtime.vehicle_monitor import UNUSUAL
@@ -24,12 +26,16 @@ from ev_qa_runtime.vehicle_monitor import UNUSUAL
 EXPLAINED_ROWS = 24
 """Rows of an event whose contributions are averaged, spread evenly; each takes some milliseconds."""
 
+TOLD_CONTRIBUTIONS = 5
+"""The strongest, in JSON; a page has all of them."""
+
 NEAR_ZERO = 1e-6
 
-Speaker = Literal["forest", "limits", "reading check"]
+Speaker = Literal["forest", "limits", "reading check", "healthy range"]
 SPEAKERS: dict[Speaker, str] = {
     "forest": "the trained model (isolation forest)",
     "limits": "a physical limit",
+    "healthy range": "the range that healthy trips kept to",
     "reading check": "the check of the readings",
 }
 _WRITTEN = {"degC": "°C", "ohm": "Ω"}
@@ -56,8 +62,9 @@ class Contribution:
 class EventStory:
     """An event, its number in the recording, and why.
 
-    ``speakers`` raised it. ``words`` and ``contributions``, the most anomalous first, are the forest's; empty where it
-    could not judge the rows. ``lasting``: it had not cleared when the telemetry ended.
+    ``speakers`` raised it. ``at_peak``: what lies beyond the healthy range in its peak row, with values.
+    ``words`` and ``contributions``, the most anomalous first, are the forest's; empty where it could not judge the
+    rows. ``lasting``: it had not cleared when the telemetry ended.
     """
 
     number: int
@@ -66,6 +73,7 @@ class EventStory:
     words: tuple[str, ...]
     contributions: tuple[Contribution, ...]
     lasting: bool
+    at_peak: tuple[str, ...] = ()
 
     @property
     def began(self) -> str:
@@ -89,6 +97,11 @@ class EventStory:
         """The reasons with their number of rows."""
         return tuple(f"{readable(reason)} ({rows:,} rows)" for reason, rows in self.event.reasons)
 
+    @property
+    def further_words(self) -> tuple[str, ...]:
+        """The words that ``at_peak`` does not begin with already."""
+        return tuple(text for text in self.words if not any(said.startswith(text) for said in self.at_peak))
+
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON types."""
         return (
@@ -97,7 +110,9 @@ class EventStory:
             | {
                 "lasting": self.lasting,
                 "raised_by": list(self.speakers),
+                "at_peak": list(self.at_peak),
                 "explanation": list(self.words),
+                "contributions": [asdict(one) for one in self.contributions[:TOLD_CONTRIBUTIONS]],
             }
         )
 
@@ -127,12 +142,18 @@ def worst_first(stories: Sequence[EventStory]) -> tuple[EventStory, ...]:
     return tuple(sorted(stories, key=lambda one: (-rank(one.event.severity), -one.event.rows, one.number)))
 
 
+def plain_stories(judged: Judged, rule: EventRule) -> tuple[EventStory, ...]:
+    """The events of a recording in its order, with nothing of what a forest made of them."""
+    return tuple(
+        EventStory(number, event, speakers_of(event), (), (), _lasting(rule, judged, event), _at_peak(judged, event))
+        for number, event in enumerate(judged.events, start=1)
+    )
+
+
 def event_stories(detector: Detector, judged: Judged, most_explained: int = 100) -> tuple[EventStory, ...]:
     """The events of a recording in its order; only the worst ``most_explained`` are explained by their features."""
-    plain = [
-        EventStory(number, event, speakers_of(event), (), (), _lasting(detector, judged, event))
-        for number, event in enumerate(judged.events, start=1)
-    ]
+    monitoring = detector.contract.monitoring
+    plain = () if monitoring is None else plain_stories(judged, monitoring.events)
     explained = {story.number for story in worst_first(plain)[:most_explained]}
     return tuple(_explained(detector, judged, story) if story.number in explained else story for story in plain)
 
@@ -142,8 +163,12 @@ def speakers_of(event: Event) -> tuple[Speaker, ...]:
     said: list[Speaker] = []
     for reason, _ in event.reasons:
         _, colon, kind = reason.partition(": ")
-        speaker: Speaker = "reading check" if colon and kind in _FAULTS else "limits"
-        said.append("forest" if reason == UNUSUAL else speaker)
+        if reason == UNUSUAL:
+            said.append("forest")
+        elif reason.endswith(FAR_BEYOND):
+            said.append("healthy range")
+        else:
+            said.append("reading check" if colon and kind in _FAULTS else "limits")
     return tuple(dict.fromkeys(said))
 
 
@@ -170,7 +195,13 @@ def _explained(detector: Detector, judged: Judged, story: EventStory) -> EventSt
         rows = rows[judged.signals.vehicle[rows] == judged.signals.vehicle[event.start_row]]
     flagged = rows[judged.verdicts.severity[rows] > 0]
     words, contributions = explain_rows(detector, telemetry, flagged, event.peak_row)
-    return EventStory(story.number, event, story.speakers, words, contributions, story.lasting)
+    return replace(story, words=words, contributions=contributions)
+
+
+def _at_peak(judged: Judged, event: Event) -> tuple[str, ...]:
+    telemetry = judged.verdicts.telemetry
+    seen = telemetry.watched.get(event.peak_row) if isinstance(telemetry, MonitoredTelemetry) else None
+    return () if seen is None else tuple(readable(excess.text) for excess in seen.excesses)
 
 
 def _contributions(detector: Detector, explanation: Explanation, values: Sequence[float]) -> tuple[Contribution, ...]:
@@ -188,11 +219,11 @@ def _contributions(detector: Detector, explanation: Explanation, values: Sequenc
     return tuple(found)
 
 
-def _lasting(detector: Detector, judged: Judged, event: Event) -> bool:
+def _lasting(rule: EventRule, judged: Judged, event: Event) -> bool:
     """Whether fewer readings follow than it takes to clear."""
-    monitoring, table = detector.contract.monitoring, judged.signals
-    if monitoring is None or table is None:
+    table = judged.signals
+    if table is None:
         return False
     after = table.vehicle[event.end_row + 1 :] == table.vehicle[event.start_row]
     judged_after = after & (judged.verdicts.severity[event.end_row + 1 :] >= 0)
-    return int(np.count_nonzero(judged_after)) < monitoring.events.clear_after
+    return int(np.count_nonzero(judged_after)) < rule.clear_after

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ev_qa_framework.report.event_story import SPEAKERS, EventStory, listed, rank, readable, worst_first
 from ev_qa_framework.report.judged import Judged, VehicleVerdicts
 from ev_qa_framework.time_scale import clock_text, duration_text
+from ev_qa_runtime.range_guard import FAR_BEYOND
 from ev_qa_runtime.severity import Severity
 from ev_qa_runtime.vehicle_monitor import UNUSUAL
 
@@ -68,7 +69,9 @@ def event_sentence(story: EventStory) -> str:
     lasting = "; it had not cleared when the telemetry ended" if story.lasting else f", until {story.ended}"
     who = listed([SPEAKERS[speaker] for speaker in story.speakers])
     reasons = [readable(reason) for reason, _ in event.reasons if reason != UNUSUAL]
-    said = (*reasons[:TOLD_REASONS], *story.words[:TOLD_REASONS])
+    if story.at_peak:  # says the same with its values
+        reasons = [reason for reason in reasons if not reason.endswith(FAR_BEYOND)]
+    said = (*story.at_peak[:TOLD_REASONS], *reasons[:TOLD_REASONS], *story.further_words[:TOLD_REASONS])
     why = f" Why: {'; '.join(said)}." if said else ""
     told = f"{whose} {story.number}, {event.severity}, since {story.began} for {story.lasted}{lasting}."
     return f"{told} Raised by {who}.{why}"

@@ -10,13 +10,15 @@ from typing import Any
 
 import numpy as np
 
+from ev_qa_framework.quality_rule import physical_quality_rule
 from ev_qa_framework.registry.resolution import read_resolved
-from ev_qa_runtime.contract import ModelContract
+from ev_qa_runtime.contract import CurrentSign
 from ev_qa_runtime.detector import Detector, load_model
 from ev_qa_runtime.errors import TelemetryError
 from ev_qa_runtime.events import Event
-from ev_qa_runtime.features import read_telemetry
-from ev_qa_runtime.fleet_monitor import FleetMonitor, settled
+from ev_qa_runtime.fleet_monitor import FleetMonitor, sign_of
+from ev_qa_runtime.limit_watch import LimitWatch, read_limited
+from ev_qa_runtime.limits import Limits
 from ev_qa_runtime.monitored_verdicts import MonitoredTelemetry, MonitoredVerdicts
 from ev_qa_runtime.severity import SEVERITY_OF_CODE, IntArray, Severity
 from ev_qa_runtime.signals import SignalTable, read_signals
@@ -71,30 +73,54 @@ def load_detector(name: str | os.PathLike[str]) -> Detector:
     return read_resolved(name, load_model)
 
 
-def judge(detector: Detector, data: Any, source: str, advance: Advance = lambda _: None) -> Judged:
-    """Judge every row of a table.
+def judge(
+    detector: Detector,
+    data: Any,
+    source: str,
+    advance: Advance = lambda _: None,
+    current_sign: CurrentSign | None = None,
+) -> Judged:
+    """Judge every row of a table, whose current has ``current_sign``, or the model's.
 
     Raises ``TelemetryError`` beginning with ``source`` where columns are missing or cannot be read, or there are no
     rows. Data that speak against the current's sign are judged; :attr:`Judged.remark` says so.
     """
     try:
-        judged = _judged(detector, data, source, advance)
+        judged = _judged(detector, data, source, advance, current_sign)
     except TelemetryError as error:
         named = f"{source}: {error}"
         raise TelemetryError(named) from None
     return judged
 
 
-def _judged(detector: Detector, data: Any, source: str, advance: Advance) -> Judged:
+def _judged(detector: Detector, data: Any, source: str, advance: Advance, current_sign: CurrentSign | None) -> Judged:
     contract = detector.contract
     if contract.monitoring is None:
-        verdicts = detector.verdicts(read_telemetry(data, contract.features))
+        verdicts = detector.verdicts(detector.read(data, current_sign=current_sign))
         _refuse_empty(len(verdicts))
         advance(len(verdicts))
         return Judged(source, verdicts, None)
-    table = read_signals(data, contract.monitoring.recipe.signals, settled(contract.current_sign))
+    sign, explicit = sign_of(contract.current_sign, current_sign)
+    table = read_signals(data, contract.monitoring.recipe.signals, sign, explicit_sign=explicit)
     _refuse_empty(len(table))
-    return Judged(source, _over_time(detector.monitor(), table, advance), table)
+    return Judged(source, in_chunks(detector.monitor(), table, advance), table)
+
+
+def judge_by_limits(
+    limits: Limits, data: Any, source: str, current_sign: CurrentSign, advance: Advance = lambda _: None
+) -> Judged:
+    """Judge every row of a table without a model: by physical limits, and by ranges and sentinels of its readings.
+
+    Raises ``TelemetryError`` beginning with ``source`` as :func:`judge` does, and where no limit can be watched.
+    """
+    try:
+        table = read_limited(data, limits, current_sign)
+        _refuse_empty(len(table))
+    except TelemetryError as error:
+        named = f"{source}: {error}"
+        raise TelemetryError(named) from None
+    watch = LimitWatch(limits, table.names, quality=physical_quality_rule(table.names))
+    return Judged(source, in_chunks(watch, table, advance), table)
 
 
 def _refuse_empty(rows: int) -> None:
@@ -102,19 +128,21 @@ def _refuse_empty(rows: int) -> None:
         raise TelemetryError("there are no data rows to judge")
 
 
-def _over_time(monitor: FleetMonitor, table: SignalTable, advance: Advance) -> MonitoredVerdicts:
+def in_chunks(monitor: FleetMonitor | LimitWatch, table: SignalTable, advance: Advance) -> MonitoredVerdicts:
+    """The verdicts of a whole table; ``advance`` is told of every chunk."""
     parts = []
     for start in range(0, len(table), CHUNK_ROWS):
         chosen = slice(start, start + CHUNK_ROWS)
         chunk = replace(table, time=table.time[chosen], values=table.values[chosen], vehicle=table.vehicle[chosen])
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # the sign of the current is judged on the whole table
+            warnings.simplefilter("ignore", UserWarning)  # the last chunk's remark is of all readings
             parts.append(monitor.verdicts(chunk, last=start + CHUNK_ROWS >= len(table)))
         advance(len(chunk))
-    return _joined(parts, table)
+    remark = parts[-1].telemetry.remark if isinstance(monitor, FleetMonitor) else table.wrong_sign()
+    return _joined(parts, table, remark)
 
 
-def _joined(parts: list[MonitoredVerdicts], table: SignalTable) -> MonitoredVerdicts:
+def _joined(parts: list[MonitoredVerdicts], table: SignalTable, remark: str | None) -> MonitoredVerdicts:
     """As one call gives them: an event that is open at the end of a chunk is told when it ends."""
     watched = {
         number * CHUNK_ROWS + row: seen
@@ -129,14 +157,15 @@ def _joined(parts: list[MonitoredVerdicts], table: SignalTable) -> MonitoredVerd
         table.vehicles,
         table.vehicle,
         watched,
-        table.wrong_sign(),
+        remark,
     )
-    return MonitoredVerdicts(
-        telemetry,
-        np.concatenate([part.score_samples for part in parts]),
-        np.concatenate([part.label for part in parts]),
-        np.concatenate([part.severity for part in parts]),
-        tuple(event for part in parts for event in part.events if not event.open),
+    return replace(
+        parts[0],
+        telemetry=telemetry,
+        score_samples=np.concatenate([part.score_samples for part in parts]),
+        label=np.concatenate([part.label for part in parts]),
+        severity=np.concatenate([part.severity for part in parts]),
+        events=tuple(event for part in parts for event in part.events if not event.open),
     )
 
 
@@ -151,6 +180,7 @@ def vehicles_of(judged: Judged) -> tuple[VehicleVerdicts, ...]:
 def _vehicle(judged: Judged, vehicle: str, rows: IntArray) -> VehicleVerdicts:
     severity = judged.verdicts.severity[rows]
     scores = judged.verdicts.score_samples[rows][judged.verdicts.telemetry.valid[rows]]
+    scores = scores[~np.isnan(scores)]  # limits alone give none
     highest = int(severity.max())
     times = judged.signals.time[rows] if judged.signals is not None else None
     return VehicleVerdicts(
@@ -166,6 +196,12 @@ def _vehicle(judged: Judged, vehicle: str, rows: IntArray) -> VehicleVerdicts:
     )
 
 
-def model_line(contract: ModelContract) -> dict[str, str]:
-    """Name, version and digest, as every command says which model spoke."""
-    return {"model": contract.name, "version": str(contract.version), "sha256": contract.files["onnx"].sha256}
+def model_line(detector: Detector) -> dict[str, str]:
+    """Name, version and digests, as every command says which model spoke; a registry's history has the sidecar's."""
+    contract = detector.contract
+    return {
+        "model": contract.name,
+        "version": str(contract.version),
+        "onnx_sha256": contract.files["onnx"].sha256,
+        "sidecar_sha256": detector.sidecar_sha256,
+    }

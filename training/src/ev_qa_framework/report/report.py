@@ -24,7 +24,7 @@ from ev_qa_framework.report.findings import (
 )
 from ev_qa_framework.report.headline import Headline, headline
 from ev_qa_framework.report.judged import Judged, VehicleVerdicts, judge, load_detector, vehicles_of
-from ev_qa_runtime.contract import ModelContract
+from ev_qa_runtime.contract import CurrentSign, ModelContract
 from ev_qa_runtime.detector import Detector
 from ev_qa_runtime.drift import DriftReport
 
@@ -50,6 +50,7 @@ class ModelReport:
 
     contract: ModelContract
     signed_by: tuple[str, ...]
+    sidecar_sha256: str
     judged: Judged
     vehicles: tuple[VehicleVerdicts, ...]
     stories: tuple[EventStory, ...]
@@ -89,19 +90,22 @@ def report_on(
     data: Any,
     source: str = "telemetry",
     advance: Callable[[int], object] = lambda _: None,
+    current_sign: CurrentSign | None = None,
 ) -> ModelReport:
     """Judge a table and gather what a report says of it.
 
-    ``model``: a detector, a path or a reference. ``advance`` is told how many more rows are judged. Raises
+    ``model``: a detector, a path or a reference. ``current_sign``: what the table's current is; None: what the
+    model's is. ``advance`` is told how many more rows are judged. Raises
     ``TelemetryError`` beginning with ``source`` for telemetry that will not do, else what loading raises.
     """
     detector = model if isinstance(model, Detector) else load_detector(model)
-    judged = judge(detector, data, source, advance)
+    judged = judge(detector, data, source, advance, current_sign)
     stories = event_stories(detector, judged, TOLD_EVENTS)
     vehicles = vehicles_of(judged)
     return ModelReport(
         contract=detector.contract,
         signed_by=tuple(detector.info["signed_by"]),
+        sidecar_sha256=detector.sidecar_sha256,
         judged=judged,
         vehicles=vehicles,
         stories=stories,

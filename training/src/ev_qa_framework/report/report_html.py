@@ -17,6 +17,7 @@ from ev_qa_framework.report.pictures import calibration_picture, close_up_pictur
 from ev_qa_framework.report.report import ModelReport
 from ev_qa_framework.time_scale import clock_text, duration_text
 from ev_qa_runtime.drift import MAJOR_PSI, MODERATE_PSI
+from ev_qa_runtime.exit_codes import in_options
 
 TEMPLATE = "report.html"
 FULL_BAR_PSI = 2 * MAJOR_PSI
@@ -37,6 +38,8 @@ def html_report(found: ModelReport) -> str:
         contract=contract,
         monitoring=contract.monitoring,
         calibration=calibration,
+        remark=None if found.judged.remark is None else in_options(found.judged.remark, ("current_sign",)),
+        turned=found.judged.signals is not None and found.judged.signals.given_sign == "charge_positive",
         calibration_picture=None if calibration is None else calibration_picture(contract, calibration),
         courses=[course_picture(contract, found.judged, vehicle, found.stories) for vehicle in found.drawn],
         close_ups={
