@@ -39,7 +39,7 @@ types: $(VENV)/.lint
 bench: $(VENV)/.bench $(SLIM)/.wheel
 	$(VENV)/bin/python -m benchmarks.run_all --runtime-python $(SLIM)/bin/python $(BENCH_ARGS)
 
-# Writes benchmarks/QUALITY.md: faults found, delays and false alarms beside peers, about five minutes.
+# Writes benchmarks/QUALITY.md: faults found, delays and false alarms beside peers and as shipped, about ten minutes.
 quality: $(VENV)/.bench
 	$(VENV)/bin/python -m benchmarks.quality $(BENCH_ARGS)
 

@@ -13,11 +13,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from ev_qa_framework import EVBatteryAnalyzer
 from ev_qa_framework.signing import sign_model
 from ev_qa_runtime.contract import SCHEMA_VERSION
+from ev_qa_runtime.sampling import Resolution, Sampling, sampling_document
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = ROOT / "artifacts" / "schema" / "model-v1.schema.json"
 SCHEMA_OVER_TIME = ROOT / "artifacts" / "schema" / f"model-v{SCHEMA_VERSION}.schema.json"
 OVER_TIME = ROOT / "tests" / "data" / "models" / "over_time_v1.0.0.json"
+OVER_TIME_NOW = OVER_TIME.with_name("over_time_v1.1.0.json")
 SIDECARS = sorted(
     path for folder in ("production", "experiments", "archive") for path in (ROOT / "artifacts" / folder).glob("*.json")
 )
@@ -183,7 +185,33 @@ def members_of(value: Any, schema: dict[str, Any], where: str = "monitoring") ->
 def test_every_member_over_time_is_described_and_needed(over_time: dict[str, Any]) -> None:
     schema = json.loads(SCHEMA_OVER_TIME.read_text(encoding="utf-8"))
     assert set(schema["properties"]) - {"signatures"} == set(over_time) == set(schema["required"])
-    assert members_of(over_time["monitoring"], schema["properties"]["monitoring"]) == []
+    described = schema["properties"]["monitoring"]
+    now = json.loads(OVER_TIME_NOW.read_text(encoding="utf-8"))["monitoring"]
+    assert members_of(now, described) == []
+    assert set(now) - set(over_time["monitoring"]) == {"healthy_range", "sampling"}  # not in files from before
+    assert set(described["required"]) == set(over_time["monitoring"])
+
+
+def test_a_model_of_today_is_valid(validator_over_time: jsonschema.Draft202012Validator) -> None:
+    validator_over_time.validate(json.loads(OVER_TIME_NOW.read_text(encoding="utf-8")))
+
+
+def test_a_sampling_record_is_valid_and_a_broken_one_is_not(
+    over_time: dict[str, Any], validator_over_time: jsonschema.Draft202012Validator
+) -> None:
+    record = sampling_document(Sampling((1.0, 1.0, 2.0), (Resolution("temp", 0.1),)))
+    for sampling in (record, None):
+        validator_over_time.validate(over_time | {"monitoring": over_time["monitoring"] | {"sampling": sampling}})
+    for broken in (
+        {"step_s": [1.0, 2.0]},
+        {"step_s": [0.0, 1.0, 2.0]},
+        {"version": 2},
+        {"resolutions": [{"step": 1.0}]},
+    ):
+        with pytest.raises(jsonschema.ValidationError, match=r"too short|minimum|maximum|required property"):
+            validator_over_time.validate(
+                over_time | {"monitoring": over_time["monitoring"] | {"sampling": record | broken}}
+            )
 
 
 @pytest.mark.parametrize(
