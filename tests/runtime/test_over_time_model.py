@@ -277,3 +277,45 @@ def test_the_made_up_drive_is_an_ordinary_one(detector: Detector) -> None:
     assert isinstance(verdicts, MonitoredVerdicts)
     assert verdicts.telemetry.valid.all()
     assert len(verdicts.telemetry.watched) < 20
+
+
+# --- loose contacts ---------------------------------------------------------------------------------------------------
+
+
+def loose(value: float, *, awake: bool, missing: bool = False) -> list[dict[str, float]]:
+    """Readings of a healthy drive in which the temperature is off for ten rows, from row 100 on or from the first."""
+    columns = MAKER.columns(TELEMETRY / "healthy_drive_03.csv")
+    rows = [{name: float(column[row]) for name, column in columns.items()} for row in range(200)]
+    for number, row in enumerate(rows):
+        if 0 <= number - 100 * awake < 10:
+            row["temp"] = float("nan") if missing else value
+    return rows
+
+
+@pytest.mark.parametrize("value", [-40.0, 511.0, 1e6, float("inf")])
+def test_a_loose_contact_makes_an_event_in_batch_and_stream(detector: Detector, value: float) -> None:
+    rows = loose(value, awake=True)
+    stream = load_model(MODEL).stream("pack")
+    verdicts = [stream.score(**row) for row in rows]
+    (event,) = stream.finish()
+    batch = detector.verdicts({name: np.array([row[name] for row in rows]) for name in rows[0]})
+    assert isinstance(batch, MonitoredVerdicts)
+
+    assert all(str(verdict.severity) == "INVALID" for verdict in verdicts[100:110])
+    assert str(event.severity) == "WARNING"
+    assert event.start_time == rows[100]["time_s"]
+    assert event.reasons[0][0].startswith("temp: ")
+    assert [(one.start_time, one.end_time, one.reasons) for one in batch.events] == [
+        (event.start_time, event.end_time, event.reasons)
+    ]
+
+
+@pytest.mark.parametrize("rows", [loose(-40.0, awake=False), loose(0.0, awake=True, missing=True)])
+def test_sensors_that_wake_up_and_values_that_do_not_come_make_none(
+    detector: Detector, rows: list[dict[str, float]]
+) -> None:
+    batch = detector.verdicts({name: np.array([row[name] for row in rows]) for name in rows[0]})
+    assert isinstance(batch, MonitoredVerdicts)
+
+    assert (batch.severity == -1).sum() == 10
+    assert batch.events == ()

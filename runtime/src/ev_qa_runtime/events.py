@@ -24,7 +24,10 @@ LARGEST_WINDOW = 1000
 
 @dataclass(frozen=True, slots=True)
 class EventRule:
-    """When rows make an event. Readings that are INVALID count for nothing here.
+    """When rows make an event.
+
+    INVALID readings count for nothing here, but for those of a sensor that gave a sentinel, or what no pack can have,
+    not long after a reading that could be judged: they count as WARNING.
 
     An event begins when ``k`` of the last ``n`` readings are WARNING or worse, and becomes CRITICAL when ``k`` of
     ``n`` are; it ends when ``clear_after`` readings in a row are below WARNING. Events no further apart than

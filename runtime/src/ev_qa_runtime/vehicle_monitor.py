@@ -26,12 +26,15 @@ from ev_qa_runtime.physics.recipe import PhysicsRecipe, recipe_document
 from ev_qa_runtime.range_guard import Excess, guard_of
 from ev_qa_runtime.reading_quality import Finding, QualityRule, ReadingQuality
 from ev_qa_runtime.sampling_tally import SamplingTally
+from ev_qa_runtime.saved_state import finite_number
 from ev_qa_runtime.severity import Severity
 from ev_qa_runtime.unit_tally import UnitTally, suspicions_of
 
 NO_LIMITS = Limits(())
 NOT_FAULTS = frozenset({"stale", "duplicate_time", "time_backwards"})
 """Findings that are said, but are no fault of the pack: they force no severity."""
+SENSOR_FAULTS = frozenset({"not_finite", "sentinel", "out_of_range"})
+"""What makes a reading INVALID and is more than a value that did not come: in events it counts as WARNING."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,11 @@ class Watched:
         return bool(self.reading.findings or self.breaches or self.excesses)
 
     @property
+    def sensor_fault(self) -> bool:
+        """Whether a sensor gave what no pack can have."""
+        return any(finding.kind in SENSOR_FAULTS for finding in self.reading.findings)
+
+    @property
     def _forcing(self) -> tuple[Breach | Excess, ...]:
         return (*self.breaches, *self.excesses)
 
@@ -120,6 +128,7 @@ class VehicleMonitor:
     def __init__(self, monitoring: Monitoring, vehicle: str) -> None:
         self.vehicle = vehicle
         self._recipe = fingerprint(monitoring.recipe)
+        self._judged_s: float | None = None
         self._reader = VehicleReader(monitoring.recipe, monitoring.quality)
         self._limits = LimitMonitor(monitoring.limits or NO_LIMITS, monitoring.recipe.signals)
         healthy = monitoring.healthy_range
@@ -149,12 +158,20 @@ class VehicleMonitor:
         ``watched`` may be None where nothing was found. Returns an event that begins or ends, see ``EventTracker``.
         """
         code = forest_code if watched is None else max(watched.forced, forest_code)
+        if watched is None or watched.reading.features is not None:
+            self._judged_s = time
+        elif code < 0 and watched.sensor_fault and self._was_judged(time):
+            code = 1
         if code <= 0:
             return self.events.step(time, code, score, (), row)
         said = () if watched is None else watched.event_reasons()
         if forest_code >= code:
             said = (*said, UNUSUAL)
         return self.events.step(time, code, score, said, row)
+
+    def _was_judged(self, time: float) -> bool:
+        """Whether a reading could be judged not long ago: what wakes up gives sentinels until its sensors are awake."""
+        return self._judged_s is not None and 0.0 <= time - self._judged_s <= self.events.rule.gap_s
 
     def unit_remark(self) -> str | None:
         """Which signals look like another unit than the training data's, and what to do; None where none does."""
@@ -172,6 +189,7 @@ class VehicleMonitor:
         return {
             "version": STATE_VERSION,
             "recipe": self._recipe,
+            "judged_s": self._judged_s,
             "reader": self._reader.state(),
             "limits": self._limits.state(),
             "events": self.events.state(),
@@ -190,6 +208,8 @@ class VehicleMonitor:
         if state.get("recipe", self._recipe) != self._recipe:  # states of older releases do not say
             raise TelemetryError("this is the state of a vehicle under another model: start without it")
         try:
+            judged_s = state.get("judged_s")  # not in states of older releases
+            self._judged_s = None if judged_s is None else finite_number(judged_s)
             self._reader.restore(state["reader"])
             self._limits.restore(state["limits"])
             self.events.restore(state["events"])
