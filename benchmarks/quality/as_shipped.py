@@ -137,7 +137,7 @@ def found_in(judged: JudgedTrip, case: Case) -> Found:
     time, severity = case.table["time_s"].to_numpy(), judged.severity
     faulted = severity[time >= case.onset if case.kind == NO_FAULT else case.table["fault"].to_numpy() > 0]
     after = sorted((event for event in judged.events if time[event.start_row] >= case.onset), key=start_row)
-    known = [np.flatnonzero(severity[event.start_row :] > 0)[RULE.k - 1] + event.start_row for event in after[:1]]
+    known = [np.flatnonzero(severity[event.start_row :] != 0)[RULE.k - 1] + event.start_row for event in after[:1]]
     critical = [event.start_row for event in after if event.severity is Severity.CRITICAL]
     rows = ([event.start_row for event in after], known, critical)
     since = (float(time[found[0]] - case.onset) if found else NEVER for found in rows)
