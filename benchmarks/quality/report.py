@@ -34,9 +34,10 @@ METHOD = f"""\
 - **As shipped:** fitted on all trips but those of the fold, with the thresholds that fitting or the library sets.
   {RULE.k} of {RULE.n} readings make an event, of models that have none by themselves too. INVALID readings count in it
   where a sensor gave what no pack can have, and for nothing where a value did not come. A fault is found by an event
-  that begins in its first faulted row or later. One that began before does not count, so a detector in constant alarm finds little. *By chance* is the same on the healthy trip, from the time on
-  at which the faults begin. Delays are medians over the trips found: to the first row of the event, and to the row
-  that made it one, when users hear of it. False events are counted over whole healthy trips.
+  that begins in its first faulted row or later. One that began before does not count, so a detector in constant alarm
+  finds little. *By chance* is the same on the healthy trip, from the time on at which the faults begin. Delays are
+  medians over the trips found: to the first row of the event, and to the row that made it one, when users hear of it.
+  False events are counted over whole healthy trips.
 - Faults change the readings of simulated healthy trips. The figures rank detectors; they are no promise for a fleet."""
 
 
