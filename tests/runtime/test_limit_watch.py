@@ -89,9 +89,9 @@ def test_an_event_that_is_open_stays_the_same_event_over_chunks() -> None:
     ]  # fmt: skip
 
 
-def test_only_the_signals_of_the_limits_are_read() -> None:
+def test_the_current_is_only_read_where_it_is_limited() -> None:
     data = {"time": [0.0, 1.0], "temp": [20.0, 21.0], "current": [1.0, 2.0], "soc": [None, None]}
-    assert read_limited(data, profile_limits("nmc"), "unspecified").names == ("temp",)
+    assert read_limited(data, profile_limits("nmc"), "unspecified").names == ("temp", "soc")  # not the current
     limits = profile_limits("nmc", cells_in_series=96, capacity_ah=170)
     assert set(limited_signals(limits)) == {
         "temp", "temp_min", "cell_voltage_max", "cell_voltage_min", "voltage", "current"
@@ -111,3 +111,23 @@ def test_a_table_of_other_signals_is_refused() -> None:
     table = SignalTable(("temp",), np.zeros(1), np.zeros((1, 1)), ("",), np.zeros(1, dtype=np.int64))
     with pytest.raises(TelemetryError, match="the limits watch temp, temp_min, this table has temp"):
         LimitWatch(LIMITS, SIGNALS).verdicts(table)
+
+
+def test_sensors_that_no_limit_needs_are_looked_at_but_may_be_absent() -> None:
+    rows = 20
+    table = {
+        "time": np.arange(rows, dtype=float),
+        "temp": np.full(rows, 25.0) + np.arange(rows) % 2,
+        "voltage": np.where(np.arange(rows) >= 10, 65535.0, 350.0 + np.arange(rows) % 3),
+        "soc": np.where(np.arange(rows) % 5 == 0, 50.0, np.nan),
+        "current": np.full(rows, np.nan),
+    }
+    limits = Limits((Limit("temp", "above", 50.0, 60.0),))
+    read = read_limited(table, limits, "unspecified")
+    ranges = QualityRule(tuple(replace(PROBE, signal=name, highest=1000.0) for name in read.names), 600.0)
+
+    verdicts = LimitWatch(limits, read.names, quality=ranges).verdicts(read, last=True)
+
+    assert "current" not in read.names
+    assert verdicts.severity.tolist() == [0] * 10 + [-1] * 10
+    assert verdicts.row(10).reasons[0].startswith("voltage: 65535 is ")

@@ -15,7 +15,9 @@ from ev_qa_runtime.events import Event, EventRule
 from ev_qa_runtime.limit_monitor import GAP_S, LimitMonitor
 from ev_qa_runtime.limits import Limits
 from ev_qa_runtime.monitored_verdicts import MonitoredTelemetry, MonitoredVerdicts
-from ev_qa_runtime.reading_quality import QualityRule, ReadingQuality
+from ev_qa_runtime.physics.recipe import NEEDED_SIGNALS, OPTIONAL_SIGNALS
+from ev_qa_runtime.reading_quality import Finding, QualityRule, ReadingQuality
+from ev_qa_runtime.signal_names import TIME
 from ev_qa_runtime.signals import SignalTable, read_signals
 from ev_qa_runtime.vehicle_monitor import Reading, Watched
 
@@ -56,15 +58,21 @@ def limited_signals(limits: Limits) -> tuple[str, ...]:
     return tuple(dict.fromkeys(needed))
 
 
+def _worth_reading(limits: Limits) -> tuple[str, ...]:
+    """What is limited, and everything else but the current, which needs a sign."""
+    others = (name for name in (*NEEDED_SIGNALS, *OPTIONAL_SIGNALS) if name != "current")
+    return tuple(dict.fromkeys((*limited_signals(limits), *others)))
+
+
 def read_limited(data: Any, limits: Limits, current_sign: CurrentSign) -> SignalTable:
-    """The signals of a table that the limits need, as far as it has them.
+    """The signals of a table that the limits need, as far as it has them, and others whose sensors can be seen to fail.
 
     Raises ``TelemetryError`` as :func:`~ev_qa_runtime.signals.read_signals` does, and where no limit can be watched.
     """
     explicit = current_sign != "unspecified"
     table = None if explicit else _read_of_any_sign(data, limits)
     if table is None:
-        table = read_signals(data, (), current_sign, optional=limited_signals(limits), explicit_sign=explicit)
+        table = read_signals(data, (), current_sign, optional=_worth_reading(limits), explicit_sign=explicit)
     if not limits.limits or len(unwatched_limits(limits, table.names)) == len({one.signal for one in limits.limits}):
         wanted = ", ".join(limited_signals(limits)) or "cells_in_series or capacity_ah in the limits"
         raise TelemetryError(f"none of the limits can be watched here: they need one of {wanted}")
@@ -73,7 +81,7 @@ def read_limited(data: Any, limits: Limits, current_sign: CurrentSign) -> Signal
 
 def _read_of_any_sign(data: Any, limits: Limits) -> SignalTable | None:
     """The table as if discharging were positive, where its current reaches no limit either way; else None."""
-    table = read_signals(data, (), "discharge_positive", optional=limited_signals(limits))
+    table = read_signals(data, (), "discharge_positive", optional=_worth_reading(limits))
     if "current" not in table.names:
         return table
     largest = float(np.nanmax(np.abs(table.column("current")), initial=0.0))
@@ -111,6 +119,7 @@ class LimitWatch:
         self.signals = signals
         self.unwatched = unwatched_limits(limits, signals)
         self._limits, self._quality = limits, quality
+        self._needed = frozenset(limited_signals(limits)) | {TIME}
         self._events = EventRule() if events is None else events
         self._vehicles: dict[str, _Vehicle] = {}
         self._rows = 0
@@ -148,7 +157,7 @@ class LimitWatch:
         if name not in self._vehicles:
             limits = LimitMonitor(self._limits, self.signals)
             quality = ReadingQuality(self._quality, self.signals)
-            self._vehicles[name] = _Vehicle(quality, limits, EventTracker(self._events, name))
+            self._vehicles[name] = _Vehicle(quality, limits, EventTracker(self._events, name), self._needed)
         return self._vehicles[name]
 
 
@@ -157,10 +166,11 @@ class _Vehicle:
     quality: ReadingQuality
     limits: LimitMonitor
     events: EventTracker
+    needed: frozenset[str]
 
     def step(self, time: float, reading: list[float], row: int) -> tuple[Watched | None, Event | None]:
         """What there is to say of a reading, and the event that it begins or ends."""
-        findings = self.quality.step(time, reading)
+        findings = self._of_interest(self.quality.step(time, reading))
         unusable = {finding.signal for finding in findings if finding.unusable}
         usable = reading
         if unusable:
@@ -173,3 +183,9 @@ class _Vehicle:
         code = watched.forced
         reasons = watched.event_reasons() if code > 0 else ()
         return watched, self.events.step(time, code, math.nan, reasons, row)
+
+    def _of_interest(self, findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
+        """Without values that did not come and that no limit needs: many a log has columns that are seldom filled."""
+        if not findings:
+            return findings
+        return tuple(one for one in findings if one.kind != "missing" or one.signal in self.needed)

@@ -66,9 +66,10 @@ def _check_step(column: str, step: float) -> None:
 
 def _check_values(name: str, column: str, values: FloatArray) -> None:
     middle = float(np.median(values))
-    if name == "soc" and values.min() >= 0.0 and np.quantile(values, 0.999) <= _LARGEST_FRACTION:
+    low, high = np.quantile(values, (0.01, 0.95)).tolist()  # a sentinel now and then is no reading
+    if name == "soc" and low >= 0.0 and high <= _LARGEST_FRACTION:
         raise TelemetryError(
-            f"column {column!r} goes from {values.min():.6g} to {np.quantile(values, 0.999):.6g}, a share of 1 where "
+            f"column {column!r} goes from {low:.6g} to {high:.6g}, a share of 1 where "
             "per cent are needed: name it 'soc_fraction', or multiply by 100"
         )
     largest = float(np.quantile(np.abs(values), 0.99))
