@@ -144,7 +144,8 @@ def test_calibrating_refuses_too_and_scoring_does_not(healthy: pd.DataFrame) -> 
     kelvin = healthy.assign(temp=healthy["temp"] + 273.15)
     with pytest.raises(TelemetryError, match="column 'temp' lies around"):
         analyzer.calibrate(kelvin, warning_rate=0.05)
-    verdicts = analyzer.verdicts(kelvin[:100])
+    with pytest.warns(UserWarning, match="temp goes from 2.*, like kelvin where degC are needed"):
+        verdicts = analyzer.verdicts(kelvin[:100])
     assert verdicts.telemetry.invalid_count == 100
     assert "temp: out of range" in verdicts.summary()["reasons"]
 
