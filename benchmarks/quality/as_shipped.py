@@ -137,12 +137,19 @@ def found_in(judged: JudgedTrip, case: Case) -> Found:
     time, severity = case.table["time_s"].to_numpy(), judged.severity
     faulted = severity[time >= case.onset if case.kind == NO_FAULT else case.table["fault"].to_numpy() > 0]
     after = sorted((event for event in judged.events if time[event.start_row] >= case.onset), key=start_row)
-    known = [np.flatnonzero(severity[event.start_row :] != 0)[RULE.k - 1] + event.start_row for event in after[:1]]
+    known = [kth_row(severity, event.start_row) for event in after[:1]]
     critical = [event.start_row for event in after if event.severity is Severity.CRITICAL]
     rows = ([event.start_row for event in after], known, critical)
     since = (float(time[found[0]] - case.onset) if found else NEVER for found in rows)
     shares = ((faulted >= 1).mean(), (faulted == 2).mean(), (faulted == INVALID_CODE).mean())
     return Found(*since, *map(float, shares))
+
+
+def kth_row(severity: IntArray, start: int) -> int:
+    """The row that made an event of the rows from ``start`` on; INVALID ones count where the others are too few."""
+    flagged = np.flatnonzero(severity[start:] > 0)
+    counted = flagged if len(flagged) >= RULE.k else np.flatnonzero(severity[start:] != 0)
+    return int(counted[RULE.k - 1]) + start
 
 
 def start_row(event: Event) -> int:
