@@ -240,6 +240,19 @@ def test_events_follow_each_other_and_hold_what_they_say(
         assert sorted((count for _, count in event.reasons), reverse=True) == [count for _, count in event.reasons]
 
 
+def test_a_reading_above_info_between_two_parts_of_an_event_is_of_it() -> None:
+    """Found by chance: one stray reading, then the event goes on; it was inside and not counted."""
+    rule = EventRule(k=2, n=3, clear_after=1, merge_gap_s=0.0, gap_s=3.0)
+    codes = [0, 1, 1, 0, 2, 0, 0, 1, 1]
+    rows = [(0.0, code, -1.0, ["why"]) for code in codes]
+
+    (event,) = batch(timed(rows), rule)
+
+    assert (event.start_row, event.end_row, event.rows, event.peak_row) == (1, 8, 5, 4)
+    assert event.reasons == (("why", 5),)
+    assert event.severity is Severity.WARNING
+
+
 @given(recordings, rules)
 def test_critical_rows_that_last_are_inside_a_critical_event(
     recording: list[tuple[float, int, float, list[str]]], rule: EventRule

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ev_qa_runtime.errors import ArtifactError, TelemetryError
-from ev_qa_runtime.events import Event, EventRule
+from ev_qa_runtime.events import LARGEST_WINDOW, Event, EventRule
 from ev_qa_runtime.saved_state import finite_number, whole_number
 from ev_qa_runtime.severity import SEVERITY_OF_CODE, FloatArray, IntArray
 
@@ -116,10 +116,15 @@ class EventTracker:
                 event = None
             if event is None:
                 event = self._event = _Gathered(window[0])
-            for one in window:
+            between = [one for one in event.strays if one[0] < window[0][0]]
+            for one in (*between, *window):
                 event.gather(one)
+            event.strays.clear()
+        elif event is None:
+            return ended
         else:
-            return ended if event is None else self._end_if_over(event)
+            event.strays.append(flagged)
+            return self._end_if_over(event)
         if not event.critical and flagged[3] == 2:
             event.critical = sum(one[3] == 2 for one in window) >= rule.k
         return ended or self._announced(event)
@@ -172,7 +177,7 @@ class EventTracker:
             window = deque(_flagged_of(item) for item in state["window"])
             event = None if state["event"] is None else _Gathered.of_state(state["event"])
             timed = state["timed"] is True
-        except (KeyError, TypeError, ValueError):
+        except (AttributeError, KeyError, TypeError, ValueError):
             raise ArtifactError(_FOREIGN) from None
         ordinals = [flagged[0] for flagged in window]
         if len(window) > self.rule.n or ordinals != sorted(set(ordinals)) or max(ordinals, default=0) > counts[2]:
@@ -182,7 +187,10 @@ class EventTracker:
 
 
 class _Gathered:
-    """What is known of an event so far. ``held``: it has calmed down, and waits for another one to merge with."""
+    """What is known of an event so far. ``held``: it has calmed down, and waits for another one to merge with.
+
+    ``strays``: readings above INFO since then, too few to go on by; they are inside if it does.
+    """
 
     __slots__ = (
         "announced",
@@ -196,12 +204,14 @@ class _Gathered:
         "rows",
         "start_row",
         "start_time",
+        "strays",
     )
 
     def __init__(self, first: _Flagged) -> None:
         self.start_row, self.start_time = self.end_row, self.end_time = first[1], first[2]
         self.peak = first[1:5]
         self.reasons: dict[str, int] = {}
+        self.strays: deque[_Flagged] = deque(maxlen=LARGEST_WINDOW)
         self.rows = self.quiet = 0
         self.critical = self.announced = self.held = False
 
@@ -248,6 +258,7 @@ class _Gathered:
             "critical": self.critical,
             "announced": self.announced,
             "held": self.held,
+            "strays": list(map(_flagged_document, self.strays)),
         }
 
     @classmethod
@@ -261,6 +272,7 @@ class _Gathered:
         gathered.rows, gathered.quiet = map(whole_number, state["counts"])
         for name in ("critical", "announced", "held"):
             setattr(gathered, name, state[name] is True)
+        gathered.strays.extend(_flagged_of(item) for item in state.get("strays", ()))  # not in older states
         if len(gathered.reasons) > MOST_COUNTED:
             raise ValueError
         return gathered
